@@ -1,0 +1,263 @@
+"""The seams: everything that the author of an adapter, a model, a memory backend or a stage reads.
+
+Owns Protocols and the small frozen descriptors that entry points export; never an implementation. The life of an adapter:
+`open` once, `listen` whenever its scope changes, `send` any number of times, `closed` watched all the while, `aclose` once
+(and safely again, and after a failed open).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from homunculus.model import (
+    AdapterSpec,
+    Address,
+    Agent,
+    Attempt,
+    Completion,
+    Event,
+    HistoryLine,
+    MemorySpec,
+    Message,
+    ModelSpec,
+    Prompt,
+    Receipt,
+    Reply,
+    Scope,
+    Span,
+)
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+Deliver = Callable[[Message], Awaitable[Receipt]]
+Emit = Callable[[Event], None]
+Clock = Callable[[], float]  # seconds since the epoch
+
+
+# --- adapters -------------------------------------------------------------------------------------------------------
+
+
+class Adapter(Protocol):
+    """One live connection to a chat platform: opened once, closed once."""
+
+    @property
+    def account(self) -> str:
+        """The bot's platform id, known after `open`."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What this connection can do besides sending, published by `open`.
+
+        `typing`, `react`, `history`, `edit`, `persona`, `private`: each promises the Protocol of the same name below.
+        `nonce` promises that a reply sent again with the same id is deduplicated by the platform.
+        """
+
+    @property
+    def limit(self) -> int:
+        """The longest text of one post, in characters."""
+
+    async def open(self, deliver: Deliver) -> None:
+        """Connect; return when messages can flow. Raise NotReady (try again) or Refused (do not).
+
+        Confirm a message to the platform after any Receipt of `deliver`, never after an exception.
+        """
+
+    async def listen(self, scope: Scope) -> frozenset[str]:
+        """Hear exactly this, without reconnecting; return those places of the scope that cannot be seen."""
+
+    async def send(self, address: Address, reply: Reply) -> str:
+        """Post one reply; return the platform's message id. Raise NotReady, Refused, or Uncertain."""
+
+    async def closed(self) -> None:
+        """Wait until the session dies by itself: return, or raise NotReady or Refused with the reason."""
+
+    async def aclose(self) -> None:
+        """Disconnect and free everything. Safe twice, and after a failed `open`."""
+
+
+@runtime_checkable
+class Typing(Protocol):
+    """Ability `typing`: show that the NPC is writing for as long as the context lasts."""
+
+    def typing(self, address: Address) -> AbstractAsyncContextManager[None]: ...
+
+
+@runtime_checkable
+class React(Protocol):
+    """Ability `react`: mark a message as seen, with the platform's own sign."""
+
+    async def react(self, address: Address, message_id: str) -> None: ...
+
+
+@runtime_checkable
+class PlatformHistory(Protocol):
+    """Ability `history`: what was said in a place, oldest first, at most `limit` messages, only after id `after`."""
+
+    def history(self, address: Address, after: str | None, limit: int) -> AsyncIterator[Message]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What an entry point of `homunculus.platforms` exports. Importing it must stay cheap: `build` imports the rest.
+
+    `credentials` are the keys that hold secrets, `required` those without which an instance is unconfigured;
+    `endpoints` the per-platform keys (`api_base` …); `login` the keys that fix a session besides; `options` the
+    platform's own live keys; `place` the binding filter that a `channels` entry stands for; `agent_places` gives every
+    agent a place of its own (`@<agent id>`); `default_on` opens the default instance without being written.
+    """
+
+    name: str
+    build: Callable[..., Adapter]  # (spec: AdapterSpec) -> Adapter; the container adds what the platform's part needs
+    credentials: tuple[str, ...] = ("token",)
+    required: tuple[str, ...] = ("token",)
+    endpoints: tuple[str, ...] = ("api_base",)
+    login: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    place: Literal["channel_ids", "chat_id"] = "channel_ids"
+    agent_places: bool = False
+    default_on: bool = False
+
+
+BuildAdapter = Callable[[AdapterSpec], Adapter]
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+class ChatModel(Protocol):
+    """One configured model. Shared by every agent that names it; calls may overlap up to its concurrency."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    async def complete(self, prompt: Prompt, on_text: Callable[[str], None] | None = None) -> Completion:
+        """Answer; call `on_text` with each piece as it arrives. Raise NotReady or Refused, and nothing else."""
+
+    async def warm(self, prompt: Prompt) -> None:
+        """Get ready to answer prompts that begin like this one. May do nothing; never raises NotReady or Refused."""
+
+    async def aclose(self) -> None:
+        """Free everything. Safe twice."""
+
+
+class Expand(Protocol):
+    """Replace the macros of a card (`{{char}}`, `{{user}}`, …) in text that never came from a player."""
+
+    def __call__(self, text: str, *, char: str, user: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServices:
+    """What a provider may use of the program: the shared HTTP session, macros, a cache folder, events."""
+
+    session: Callable[[], ClientSession]
+    expand: Expand
+    cache: Path
+    emit: Emit
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What an entry point of `homunculus.models` exports. Importing it must stay cheap."""
+
+    name: str
+    build: Callable[[ModelSpec, ModelServices], ChatModel]
+    needs_key: bool = False  # without a resolved api_key it goes straight to its fallback
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+class Namespace(Protocol):
+    """One agent's own memory. Recall and append arrive with the memory backends."""
+
+    async def open(self) -> None:
+        """Make the folder and MEMORY.md, idempotently; never touch what is there. Raise Refused when it cannot be."""
+
+    async def aclose(self) -> None:
+        """Flush and free everything. Safe twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What an entry point of `homunculus.memory` exports. `build` takes the namespace's folder and the settings."""
+
+    name: str
+    build: Callable[[Path, MemorySpec], Namespace]
+
+
+# --- pipeline -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate decided about one message, and why, in words for `/npc why`."""
+
+    answer: bool
+    reason: str
+
+
+Mode = Literal["mention", "always", "observe"]
+Gate = Callable[[Agent, Mode, Message], Verdict]
+
+
+@dataclass(slots=True)
+class Turn:
+    """One batch of messages and its reply, on its way through the stages. The only mutable thing of a turn.
+
+    Everything down to `limit` is fixed at the start; each stage fills in what is its own.
+    """
+
+    id: str
+    agent: Agent
+    messages: tuple[Message, ...]  # one or more, of one conversation, in order of arrival
+    models: tuple[ChatModel, ...]  # the agent's model, then its fallbacks
+    persona: Literal["auto", "webhook", "prefix", "off"] = "off"
+    limit: int = 2000
+    rule: str = ""
+    history: tuple[HistoryLine, ...] = ()
+    prompt: Prompt | None = None
+    completion: Completion | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    replies: tuple[Reply, ...] = ()
+    sent: tuple[str, ...] = ()  # the platform's ids of the replies
+    spans: list[Span] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)  # stage → what it found, for the trace
+
+    @property
+    def address(self) -> Address:
+        """Return where the reply goes: the address of the last message of the batch."""
+        return self.messages[-1].address
+
+
+class Stage(Protocol):
+    """One step of a turn. Raises NotReady, Refused or Uncertain to end the turn with that reason."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def run(self, turn: Turn) -> None: ...
+
+
+class History(Protocol):
+    """The program's own record of a conversation as one agent saw it."""
+
+    async def recent(
+        self, conversation: str, agent_id: str, limit: int, before: Message | None = None
+    ) -> tuple[HistoryLine, ...]:
+        """Return the newest `limit` lines, oldest first; only those before `before` was recorded, when given."""
+
+
+class Outbox(Protocol):
+    """What leaves the program."""
+
+    async def post(self, turn: Turn, replies: tuple[Reply, ...]) -> tuple[str, ...]:
+        """End the turn durably (inbox, history and outbox rows in one transaction), then send; return platform ids.
+
+        Raises Refused or Uncertain when a part could not be delivered; NotReady never leaves it (the runner waits).
+        """
