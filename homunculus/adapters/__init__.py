@@ -1,0 +1,1 @@
+"""The platforms that come with the program: one package each, found by entry point, blind to one another."""
