@@ -244,6 +244,14 @@ class Stage(Protocol):
     async def run(self, turn: Turn) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What every message goes through: the gate when it arrives, then the stages of its turn, in order."""
+
+    gate: Gate
+    stages: tuple[Stage, ...]
+
+
 class History(Protocol):
     """The program's own record of a conversation as one agent saw it."""
 
