@@ -47,7 +47,7 @@ def test_a_cut_code_fence_is_closed_and_opened_again() -> None:
     assert first.startswith("Look:\n```python\nroll(0)")
     assert first.endswith("\n```")
     assert all(part.startswith("```python\n") for part in others)
-    assert bare("".join((first, *others))) == bare(f"Look:\n```python\n{code}\n```\nDone.")
+    assert bare("\n".join((first, *others))) == bare(f"Look:\n```python\n{code}\n```\nDone.")
 
 
 @given(st.text(alphabet=st.sampled_from("ab .!?\n。，“”雨🎲\t"), max_size=400), st.integers(1, 90))
@@ -55,7 +55,7 @@ def test_a_cut_code_fence_is_closed_and_opened_again() -> None:
 def test_every_part_fits_and_nothing_but_white_space_is_lost(text: str, limit: int) -> None:
     parts = split(text, limit)
     assert all(0 < len(part) <= limit and part.strip() for part in parts)
-    assert bare("".join(parts)) == bare(text)
+    assert bare("\n".join(parts)) == bare(text)
 
 
 fenced = st.lists(
@@ -72,4 +72,4 @@ def test_every_part_has_its_fences_closed(text: str, limit: int) -> None:
     parts = split(text, limit)
     assert all(len(part) <= limit for part in parts)
     assert all(len(re.findall(r"^[ \t]*```", part, re.MULTILINE)) % 2 == 0 for part in parts)
-    assert bare("".join(parts)) == bare(text)
+    assert bare("\n".join(parts)) == bare(text)
