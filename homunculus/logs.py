@@ -119,7 +119,7 @@ def _text_format(record: Record) -> str:
 
 def _one_line(text: str) -> str:
     """Escape line breaks and control characters: what a player wrote must not look like a line of the log."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class _Intercept(logging.Handler):
