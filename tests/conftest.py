@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.budget import Budget
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
@@ -17,6 +19,10 @@ INSTALL = {
     "chromium": "apt-get install chromium",
     "node": "npm install -g node@22",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Budget(), "budget")
 
 
 def missing_program(name: str) -> str | None:
