@@ -1,0 +1,125 @@
+"""What the state database is asked. Owns every query; never changes a row.
+
+A query answers with one row, a JSON array: stepping through rows would hand the interpreter lock over at each of them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast, get_args
+
+import apsw
+
+from homunculus.model import Address, HistoryLine, Message, Reply
+from homunculus.runtime.state.rows import GenerationRow, UnsureReply, message_of
+from homunculus.runtime.state.tables import scalar
+from homunculus.runtime.store import OverrideKey, Overrides
+
+
+def _rows(connection: apsw.Connection, sql: str, **bindings: object) -> list[Any]:
+    return cast("list[Any]", json.loads(str(scalar(connection, sql, bindings))))
+
+
+RECENT = """
+SELECT json_group_array(json_array(id, author, text, time, speaker) ORDER BY seq) FROM (
+    SELECT seq, id, author, text, time, speaker FROM history
+    WHERE conversation = :conversation AND agent_id = :agent AND seq < coalesce(
+        (SELECT seq FROM inbox WHERE conversation = :before_conversation AND id = :before_id), 9223372036854775807
+    )
+    ORDER BY seq DESC LIMIT :limit
+)
+"""
+
+
+def recent(
+    connection: apsw.Connection, conversation: str, agent_id: str, limit: int, before: tuple[str, str] | None
+) -> tuple[HistoryLine, ...]:
+    """Return the newest lines of one agent's history, oldest first; `before` is the key of a message."""
+    before_conversation, before_id = before or (None, None)
+    found = _rows(
+        connection,
+        RECENT,
+        conversation=conversation,
+        agent=agent_id,
+        limit=max(0, limit),
+        before_conversation=before_conversation,
+        before_id=before_id,
+    )
+    return tuple(HistoryLine(*line) for line in found)
+
+
+TRANSCRIPT = """
+SELECT json_group_array(json_array(id, author, text, time, speaker) ORDER BY first) FROM (
+    SELECT min(seq) AS first, id, author, text, time, speaker FROM history WHERE conversation = :conversation
+    GROUP BY id ORDER BY first DESC LIMIT :limit
+)
+"""
+
+
+def transcript(connection: apsw.Connection, conversation: str, limit: int) -> tuple[HistoryLine, ...]:
+    """Return the newest of what was said in a conversation, oldest first, each once, whoever heard it."""
+    found = _rows(connection, TRANSCRIPT, conversation=conversation, limit=max(0, limit))
+    return tuple(HistoryLine(*line) for line in found)
+
+
+UNANSWERED = """
+SELECT json_group_array(json_array(json(message), agent_id) ORDER BY time, seq) FROM inbox
+WHERE outcome IS NULL AND time >= :since
+"""
+
+
+def unanswered(connection: apsw.Connection, since: float) -> tuple[tuple[Message, str], ...]:
+    """Return the messages that have waited since `since` or later, oldest first, each with its agent's id."""
+    found = _rows(connection, UNANSWERED, since=since)
+    return tuple((message_of(message), agent_id) for message, agent_id in found)
+
+
+UNCERTAIN = """
+SELECT json_group_array(json_array(json(reply), json(address), reason, changed) ORDER BY created, reply_id) FROM outbox
+WHERE state = 'uncertain'
+"""
+
+
+def uncertain(connection: apsw.Connection) -> tuple[UnsureReply, ...]:
+    """Return the posts whose fate is unknown, oldest first."""
+    return tuple(
+        UnsureReply(Reply(**reply), Address(**address), reason, since)
+        for reply, address, reason, since in _rows(connection, UNCERTAIN)
+    )
+
+
+def overrides(connection: apsw.Connection) -> Overrides:
+    """Return every override."""
+    found = _rows(connection, "SELECT json_group_array(json_array(conversation, agent_id, key, value)) FROM overrides")
+    return {
+        (conversation, agent, key): value for conversation, agent, key, value in found if key in get_args(OverrideKey)
+    }
+
+
+GENERATIONS = """
+SELECT json_group_array(json_array(number, at, digest, text) ORDER BY number) FROM generations
+WHERE :number IS NULL OR number = :number
+"""
+
+
+def generations(connection: apsw.Connection, number: int | None = None) -> tuple[GenerationRow, ...]:
+    """Return the kept generations, oldest first; only that of one number, when given."""
+    return tuple(GenerationRow(*row) for row in _rows(connection, GENERATIONS, number=number))
+
+
+KEYS = """
+SELECT json_group_array(json_array(conversation, id) ORDER BY seq) FROM (
+    SELECT seq, conversation, id FROM inbox ORDER BY seq DESC LIMIT :limit
+)
+"""
+
+
+def newest_keys(connection: apsw.Connection, limit: int) -> list[tuple[str, str]]:
+    """Return the keys of the messages recorded last, oldest first."""
+    return [(conversation, id_) for conversation, id_ in _rows(connection, KEYS, limit=limit)]
+
+
+def last_seq(connection: apsw.Connection) -> int:
+    """Return the highest `seq` that was given."""
+    found = _rows(connection, "SELECT json_array((SELECT max(seq) FROM inbox), (SELECT max(seq) FROM history))")
+    return max(seq or 0 for seq in found)

@@ -1,0 +1,319 @@
+"""`State`: what the rest of the program calls. Owns the two threads and what is kept in memory; never a statement.
+
+No method touches SQLite on the event loop. Writes go to the writer's thread and return after their commit. Questions go to
+a thread and a connection of their own, so that they never wait for a disk sync that does not concern them: only writes to
+the same conversation that were asked for earlier are waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+import apsw
+from loguru import logger
+
+from homunculus.errors import Refused
+from homunculus.interfaces import Clock
+from homunculus.model import Address, HistoryLine, Message, Reply
+from homunculus.runtime.state import reads, writes
+from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
+from homunculus.runtime.state.tables import connect, connect_reader, told_as
+from homunculus.runtime.state.writer import Writer
+from homunculus.runtime.store import OverrideKey, Overrides
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SEEN = 50_000  # keys of recent messages kept in memory
+PRUNE_EVERY = 500  # recorded messages and ended turns between two prunings
+PRUNE_LINES = 100  # lines a conversation may have over its share before it is looked at
+CRASHED = "the program ended while it was being sent"
+
+
+class State:
+    """The inbox, outbox, history, overrides and generations of one bot. Make it with `open`; one process at a time.
+
+    A method that writes raises NotReady when the disk is full or failing (the same call may succeed later) and Refused when
+    a person must see to the file; then nothing of that call was kept.
+    """
+
+    def __init__(
+        self, connection: apsw.Connection, reader: apsw.Connection, threads: ThreadPoolExecutor, clock: Clock
+    ) -> None:
+        # All the mutable state that outlives a call:
+        self._connection, self._reader, self._threads, self._clock = connection, reader, threads, clock
+        self._writer = Writer(connection, writes.apply)
+        self._seen: dict[writes.Key, None] = {}  # oldest first
+        self._seq = count(1)
+        self._pending: dict[str, dict[asyncio.Future[Any], str | None]] = {}  # writes to a history → message recorded
+        self._grown: Counter[str] = Counter()  # lines added to each conversation since it was pruned
+        self._since_prune = 0
+        self.opened_at = clock()
+
+    @classmethod
+    async def open(cls, path: Path, *, clock: Clock = time.time) -> State:
+        """Open or make the file. Posts that were leaving when the last process ended become uncertain.
+
+        Raise Refused when the file was written by a newer program or is none of ours, NotReady when it cannot be used now.
+        """
+        threads = ThreadPoolExecutor(1, thread_name_prefix="state-reader")
+        try:
+            connection, reader = await asyncio.get_running_loop().run_in_executor(threads, _open, path)
+        except BaseException:
+            threads.shutdown(wait=False)
+            raise
+        state = cls(connection, reader, threads, clock)
+        try:
+            await state._begin()
+        except BaseException:
+            await state.aclose()
+            raise
+        return state
+
+    async def _begin(self) -> None:
+        await self._write(writes.Call(partial(writes.doubt, reason=CRASHED, now=self.opened_at)))
+        self._seq = count(await self._read(reads.last_seq) + 1)
+        for conversation, id_ in await self._read(reads.newest_keys, SEEN):
+            self._seen[sys.intern(conversation), id_] = None
+        self._prune(None)
+
+    async def aclose(self) -> None:
+        """Commit what was asked for, then close the file. Safe twice."""
+        self._writer.close()
+        await asyncio.to_thread(self._shut)
+
+    def _shut(self) -> None:
+        self._writer.join()
+        self._threads.shutdown(wait=True)
+        self._reader.close()
+        self._connection.close()  # the last one folds the log into the file
+
+    # --- the inbox --------------------------------------------------------------------------------------------------
+
+    def seen(self, message: Message) -> bool:
+        """Claim a message: False the first time, True ever after. Looks at the newest keys in memory and never blocks."""
+        key = _key(message)
+        if key in self._seen:
+            return True
+        self._seen[key] = None
+        if len(self._seen) > SEEN:
+            del self._seen[next(iter(self._seen))]
+        return False
+
+    async def record(self, message: Message, agent_id: str) -> bool:
+        """Write the inbox row and the history line; False when the database already had it.
+
+        When it raises, nothing was written and the claim of `seen` is given back: the platform will deliver it again.
+        """
+        seq, now, (conversation, id_) = next(self._seq), self._clock(), _key(message)
+        author, text = message.author.name, shown_text(message)
+        stored = sparse(message)
+        row = dumps([seq, conversation, id_, agent_id, message.time or now, now, stored, author, text])
+        job = writes.Record(seq, row)
+        fresh: bool = await self._write(
+            job, conversation, id_, failed=partial(self._seen.pop, (conversation, id_), None)
+        )
+        self._count(conversation, 1)
+        return fresh
+
+    async def amend(self, message: Message) -> None:
+        """Update (kind `edited`) or remove (kind `deleted`) the stored message and its history line, if there is one."""
+        key = _key(message)
+        if message.kind == "deleted":
+            await self._write(writes.Delete(key, dumps([*key, self._clock()])), key[0])
+        else:
+            row = dumps([*key, message.text, message.attachments, shown_text(message)])
+            await self._write(writes.Edit(key, row), key[0])
+
+    async def settle(self, messages: Sequence[Message], outcome: str, reason: str = "") -> None:
+        """End the inbox rows of messages that get no reply; one that was answered stays answered."""
+        now = self._clock()
+        keys = [_key(message) for message in messages]
+        await self._write(writes.Settle(tuple((key, dumps([*key, outcome, reason, now])) for key in keys)))
+
+    async def unanswered(self, since: float) -> tuple[tuple[Message, str], ...]:
+        """Return the messages of `since` or later that were recorded and never ended, oldest first, with their agent's id."""
+        return await self._read(reads.unanswered, since)
+
+    # --- a turn and its replies -------------------------------------------------------------------------------------
+
+    async def finish(
+        self, turn_id: str, agent_id: str, messages: Sequence[Message], replies: Sequence[Reply], address: Address
+    ) -> None:
+        """End a turn in one transaction: inbox rows done, history lines of the replies, outbox rows already SENDING.
+
+        A turn that has ended with replies is not ended again: the call then changes nothing.
+        """
+        now, conversation, target = self._clock(), address.conversation, sparse(address)
+        reply_id = replies[0].id if replies else None
+        outcome = "answered" if replies else "silent"
+        job = writes.Finish(
+            turn_id=clean(turn_id),
+            done=tuple(dumps([*_key(one), outcome, reply_id, now, agent_id, next(self._seq)]) for one in messages),
+            lines=tuple(dumps([next(self._seq), conversation, agent_id, r.id, r.author, r.text, now]) for r in replies),
+            posts=tuple(dumps([reply.id, turn_id, target, sparse(reply), now]) for reply in replies),
+        )
+        await self._write(job, conversation)
+        self._count(conversation, len(replies))
+
+    async def sent(self, reply_id: str, message_id: str) -> None:
+        """Note that a reply arrived as `message_id`."""
+        await self._write(writes.Sent(reply_id, dumps([reply_id, message_id, self._clock()])))
+
+    async def unsent(self, reply_id: str, outcome: Literal["failed", "uncertain"], reason: str) -> None:
+        """Note that a reply did not arrive, or that nobody can tell; one that arrived stays sent."""
+        await self._write(writes.Unsent(reply_id, dumps([reply_id, outcome, reason, self._clock()])))
+
+    async def uncertain(self) -> tuple[UnsureReply, ...]:
+        """Return the posts of the last days that may or may not have arrived, oldest first."""
+        return await self._read(reads.uncertain)
+
+    # --- history ----------------------------------------------------------------------------------------------------
+
+    async def recent(
+        self, conversation: str, agent_id: str, limit: int, before: Message | None = None
+    ) -> tuple[HistoryLine, ...]:
+        """Return the newest `limit` lines, oldest first; only those before `before` was recorded, when given."""
+        key = _key(before) if before is not None else None
+        await self._caught_up(clean(conversation), key[1] if key else None)
+        return await self._read(reads.recent, clean(conversation), agent_id, limit, key)
+
+    async def transcript(self, platform: str, place_conversation: str, limit: int) -> tuple[HistoryLine, ...]:
+        """Return the newest `limit` lines said in a conversation, oldest first, each once, whichever agent heard it.
+
+        `place_conversation` is Address.conversation; one of another platform has no lines.
+        """
+        if not place_conversation.startswith(f"{platform}/"):
+            return ()
+        await self._caught_up(place_conversation, None)
+        return await self._read(reads.transcript, clean(place_conversation), limit)
+
+    # --- overrides and generations ----------------------------------------------------------------------------------
+
+    async def overrides(self) -> Overrides:
+        """Return every override of a conversation."""
+        return await self._read(reads.overrides)
+
+    async def set_override(self, conversation: str, agent_id: str, key: OverrideKey, value: str | None) -> None:
+        """Set an override, or remove it with None."""
+        call = partial(writes.set_override, conversation=clean(conversation), agent_id=agent_id, key=key, value=value)
+        await self._write(writes.Call(call))
+
+    async def add_generation(self, text: str, digest: str, at: float) -> int:
+        """Keep an applied file and return its number. `text` holds no secret any more: the caller replaced them."""
+        call = partial(writes.add_generation, text=clean(text), digest=digest, at=at)
+        number: int = await self._write(writes.Call(call))
+        return number
+
+    async def generations(self) -> tuple[GenerationRow, ...]:
+        """Return the kept generations, oldest first."""
+        return await self._read(reads.generations)
+
+    async def generation(self, number: int) -> GenerationRow | None:
+        """Return the generation of that number; None when it is not kept."""
+        found = await self._read(reads.generations, number)
+        return found[0] if found else None
+
+    # --- the threads ------------------------------------------------------------------------------------------------
+
+    async def _read(
+        self, question: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        ask = partial(_asked, partial(question, self._reader, *args, **kwargs))
+        try:
+            asked = asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        except RuntimeError as error:
+            raise Refused("the state database is closed") from error
+        return await asked
+
+    async def _write(
+        self,
+        job: object,
+        conversation: str | None = None,
+        recorded: str | None = None,
+        failed: Callable[[], object] | None = None,
+    ) -> Any:
+        """Queue a job at once and wait for its commit; a caller that gives up takes nothing back."""
+        try:
+            future = self._writer.submit(job)
+        except Refused:
+            if failed is not None:
+                failed()
+            raise
+        if conversation is not None:
+            self._pending.setdefault(conversation, {})[future] = recorded
+            future.add_done_callback(partial(self._written, conversation, failed))
+        return await asyncio.shield(future)
+
+    def _written(self, conversation: str, failed: Callable[[], object] | None, future: asyncio.Future[Any]) -> None:
+        waiting = self._pending[conversation]
+        del waiting[future]
+        if not waiting:
+            del self._pending[conversation]
+        if failed is not None and (future.cancelled() or future.exception() is not None):
+            failed()
+
+    async def _caught_up(self, conversation: str, before_id: str | None) -> None:
+        """Wait for the writes to a conversation that were asked for before the message was; their failure is not ours."""
+        last = None
+        for future, recorded in self._pending.get(conversation, {}).items():
+            if before_id is not None and recorded == before_id:
+                break
+            last = future
+        if last is not None:
+            await asyncio.wait([last])
+
+    def _count(self, conversation: str, lines: int) -> None:
+        self._grown[conversation] += lines
+        self._since_prune += 1
+        if self._since_prune >= PRUNE_EVERY:
+            grown = [name for name, lines in self._grown.items() if lines >= PRUNE_LINES]
+            self._since_prune = 0
+            for name in grown:
+                del self._grown[name]
+            self._prune(grown)
+
+    def _prune(self, conversations: Sequence[str] | None) -> None:
+        try:
+            future = self._writer.submit(
+                writes.Call(partial(writes.prune, now=self._clock(), conversations=conversations))
+            )
+        except Refused:  # closed meanwhile: the next start prunes
+            return
+        future.add_done_callback(_pruned)
+
+
+def _pruned(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        logger.bind(error=str(error)).warning(
+            "Old rows could not be removed from the state database; the next try follows"
+        )
+
+
+def _open(path: Path) -> tuple[apsw.Connection, apsw.Connection]:
+    connection = connect(path)
+    try:
+        return connection, connect_reader(path)
+    except apsw.Error as error:
+        connection.close()
+        raise told_as(error) from error
+
+
+def _asked(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except apsw.Error as error:
+        raise told_as(error) from error
+
+
+def _key(message: Message) -> writes.Key:
+    return sys.intern(clean(message.address.conversation)), clean(message.id)
