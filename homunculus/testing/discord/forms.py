@@ -145,10 +145,10 @@ def _nonce(value: Any) -> str | int | None:
     return value
 
 
-def _flag(body: Json, key: str, *, default: bool) -> bool:
+def _flag(body: Json, key: str, *, default: bool, path: str = "") -> bool:
     value = body.get(key, default)
     if not isinstance(value, bool):
-        raise invalid_form(key, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
+        raise invalid_form(path + key, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
     return value
 
 
@@ -172,7 +172,7 @@ def _reference(value: Any) -> tuple[int | None, bool]:
         raise invalid_form("message_reference.type", "LOOPBACK_NOT_MODELLED", text)
     if value.get("message_id") is None:
         raise invalid_form("message_reference.message_id", "BASE_TYPE_REQUIRED", "This field is required")
-    must_exist = _flag(value, "fail_if_not_exists", default=True)
+    must_exist = _flag(value, "fail_if_not_exists", default=True, path="message_reference.")
     return snowflake(value["message_id"], "message_reference.message_id"), must_exist
 
 

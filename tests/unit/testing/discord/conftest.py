@@ -46,7 +46,7 @@ class Rest:
             headers.setdefault("Content-Type", "application/json")
         headers = {name: value for name, value in headers.items() if value is not None}
         async with self.session.request(
-            method, self.base + path, headers=headers, skip_auto_headers={"User-Agent", "Content-Type"}, **changes
+            method, self.base + path, headers=headers, skip_auto_headers={"User-Agent"}, **changes
         ) as response:
             text = await response.text()
             is_json = response.headers.get("Content-Type") == "application/json"
