@@ -1,0 +1,135 @@
+"""One connection to a Discord server, on discord.py: where it connects, what it remembers, how it ends.
+
+Owns the client's settings, its endpoints and its complete shutdown; never reads a message and never decides what to do next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
+from discord.http import HTTPClient, Route
+from loguru import logger
+
+from homunculus.errors import NotReady
+
+HEARTBEAT_TIMEOUT = 50.0  # seconds of silence; Discord's own beat is 41, and a dead socket must be noticed in a minute
+LONGEST_RATE_LIMIT = 30.0  # seconds discord.py may sleep by itself; beyond that the caller is told to come back
+CLOSE_PATIENCE = 5.0  # seconds for a polite goodbye
+
+# We never speak; its two warnings about missing voice libraries would stand at the top of every log.
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+
+Listener = Callable[..., None]
+
+
+def intents() -> discord.Intents:
+    """Return what we ask to hear: messages with their content, and the guilds they are said in."""
+    return discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=True)
+
+
+class _Api(HTTPClient):
+    """The REST half, bound to one server.
+
+    discord.py keeps its endpoints in class attributes, one pair a process; here each client has its own.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, api_base: str, gateway: str) -> None:
+        super().__init__(loop, max_ratelimit_timeout=LONGEST_RATE_LIMIT)
+        self._api_base = api_base.rstrip("/")
+        self._gateway = yarl.URL(gateway) if gateway else DiscordWebSocket.DEFAULT_GATEWAY
+        self._reached = False
+
+    async def request(self, route: Route, **kwargs: Any) -> Any:
+        """Ask our own server instead of the default one."""
+        if self._api_base:
+            route.url = self._api_base + route.url.removeprefix(Route.BASE)
+        return await super().request(route, **kwargs)
+
+    async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
+        """Connect to our own gateway instead of the default one; an address for resuming is the server's word, and kept."""
+        asked, default = yarl.URL(url), DiscordWebSocket.DEFAULT_GATEWAY
+        if asked.origin() == default.origin():
+            asked = self._gateway.with_query(asked.query)
+        try:
+            socket = await super().ws_connect(str(asked), compress=compress)
+        except (OSError, aiohttp.ClientError) as error:
+            if self._reached:
+                raise
+            # Left to itself, discord.py sleeps and then fails over a connection that it never had.
+            raise NotReady(f"the gateway {asked.origin()} cannot be reached: {type(error).__name__}") from error
+        self._reached = True
+        return socket
+
+
+class Session(discord.Client):
+    """A client that remembers next to nothing and tells `listeners` (event name → function) what happens, in order."""
+
+    def __init__(self, api_base: str, gateway: str, listeners: Mapping[str, Listener]) -> None:
+        super().__init__(
+            intents=intents(),
+            max_messages=None,
+            chunk_guilds_at_startup=False,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            allowed_mentions=discord.AllowedMentions.none(),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            guild_ready_timeout=0,  # the adapter counts guilds itself, and no timer outlives us
+        )
+        self.http = self._connection.http = _Api(self.loop, api_base, gateway)
+        self._listeners_by_event = listeners
+
+    def dispatch(self, event: str, /, *args: Any) -> None:
+        """Call the listener of an event at once: in the order of arrival, and without a task for each event."""
+        listener = self._listeners_by_event.get(event)
+        if listener is None:
+            return
+        try:
+            listener(*args)
+        except Exception as error:  # noqa: BLE001 - it would end the whole connection for one odd message
+            logger.bind(event=event, error=type(error).__name__).opt(exception=True).error(
+                "A Discord event could not be handled; it is skipped"
+            )
+
+    @property
+    def awaited(self) -> frozenset[int]:
+        """Return the guilds that were announced and have not arrived."""
+        return frozenset(guild.id for guild in self.guilds if guild.unavailable)
+
+    def sees(self, place: str) -> bool | None:
+        """Tell whether messages of a channel or thread can reach us; None when we do not know that place."""
+        channel = self.get_channel(int(place)) if place.isascii() and place.isdecimal() else None
+        return None if channel is None else self.may_view(channel)
+
+    def may_view(self, channel: discord.abc.GuildChannel | discord.abc.PrivateChannel | discord.Thread) -> bool:
+        """Tell whether the bot may view a channel; a thread follows its parent, a private channel is always ours."""
+        if not isinstance(channel, (discord.Thread, discord.abc.GuildChannel)):
+            return True
+        me = channel.guild.get_member(self.user.id) if self.user else None
+        orphan = isinstance(channel, discord.Thread) and channel.parent is None
+        return me is None or orphan or channel.permissions_for(me).view_channel
+
+    async def shut(self, running: asyncio.Task[None]) -> None:
+        """End the connection and everything that belongs to it, whatever state it is in."""
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await self.close()
+        except TimeoutError:
+            logger.info("Discord did not answer our goodbye; hanging up")
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            # Once more: a login that was under way may have opened its session after the first.
+            await self.http.close()
+            self._stop_heartbeats()
+
+    def _stop_heartbeats(self) -> None:
+        # A connect that is cut off between HELLO and its return leaves a heart beating that no attribute of ours knows.
+        for thread in threading.enumerate():
+            if isinstance(thread, KeepAliveHandler) and thread.ws._connection is self._connection:
+                thread.stop()
