@@ -1,0 +1,53 @@
+"""What became of a look at the deployment file, in the words of logs and events. Owns wording; decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from loguru import logger
+
+from homunculus.errors import ConfigError
+from homunculus.model import Reloaded
+from homunculus.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one look at the file. `digest` is the SHA-256 of the file's bytes, "" where it has none."""
+
+    result: Literal["applied", "unchanged", "refused"]
+    generation: int
+    plan: Plan = field(default_factory=Plan)
+    errors: tuple[ConfigError, ...] = ()
+    warnings: tuple[ConfigError, ...] = ()
+    digest: str = ""
+
+    def event(self, seconds: float) -> Reloaded:
+        """Return what subscribers get; `seconds` from the look's begin to its end."""
+        return Reloaded(
+            self.result,
+            self.generation,
+            tuple(map(str, self.plan.changes)),
+            tuple(map(str, self.errors)),
+            tuple(map(str, self.warnings)),
+            seconds,
+        )
+
+    def log(self) -> None:
+        """Log each finding with its place, each change that went live, and the result."""
+        for warning in self.warnings:
+            logger.warning("{finding}", finding=str(warning))
+        for error in self.errors:
+            logger.error("{finding}", finding=str(error))
+        for change in self.plan.changes if self.result == "applied" else ():
+            logger.info("{change}", change=str(change))
+        level, sentence = _SENTENCES[self.result]
+        logger.bind(generation=self.generation).log(level, sentence)
+
+
+_SENTENCES = {
+    "applied": ("INFO", "the deployment file is live"),
+    "unchanged": ("INFO", "the deployment file says what runs"),
+    "refused": ("ERROR", "the deployment file was refused: what ran goes on"),
+}
