@@ -13,7 +13,7 @@ import zlib
 from collections import deque
 from typing import Any, Final
 
-from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp import ClientConnectionResetError, WSMessage, WSMsgType, web
 
 from homunculus.testing.discord.protocol import Closing
 
@@ -34,6 +34,7 @@ class Connection:
         self._closing = self._saying_goodbye = False
         self._frames: deque[float] = deque()
         self._starving: asyncio.TimerHandle | None = None
+        self._reading: asyncio.Task[WSMessage] | None = None
         self._deflate = zlib.compressobj() if request.query.get("compress") == "zlib-stream" else None
 
     async def open(self) -> asyncio.Task[None]:
@@ -48,14 +49,17 @@ class Connection:
             self._starving.cancel()
         if not self._saying_goodbye:
             writer.cancel()
+            await self._stop_reading()
         await asyncio.gather(writer, return_exceptions=True)
         return self._ws
 
     async def receive(self) -> str | int | None:
         """Wait for the next frame: its text; the client's close code; None where the connection is over."""
-        frame = await self._ws.receive()
-        if self._closing:
+        self._reading = asyncio.create_task(self._ws.receive())
+        await asyncio.wait({self._reading})
+        if self._closing or self._reading.cancelled():
             return None
+        frame = self._reading.result()
         if frame.type is WSMsgType.BINARY:
             raise Closing(4002, "Error while decoding payload: json encoding sends text.")
         if frame.type is WSMsgType.TEXT:
@@ -67,6 +71,9 @@ class Connection:
         while True:
             item = await self._outbox.get()
             if isinstance(item, Closing):
+                # Out of receive() first: aiohttp would otherwise not wait for the client's own close frame, and a
+                # client that cannot send it may forget which code it was told.
+                await self._stop_reading()
                 await self._ws.close(code=item.code, message=item.reason.encode()[:120])
                 return
             await self._audible.wait()
@@ -74,6 +81,11 @@ class Connection:
                 await self._write_frame(item)
             except ClientConnectionResetError:
                 return
+
+    async def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
 
     async def _write_frame(self, text: str) -> None:
         if self._deflate is None:

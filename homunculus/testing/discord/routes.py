@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-import regex  # type: ignore[import-untyped]  # no stubs in the environment
+import regex
 from aiohttp import web
 
 from homunculus.testing.discord import refusals, wire

@@ -6,6 +6,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,10 +115,17 @@ class Stage:
         self.ana: User = server.add_user("Ana")
         self.rest = Rest(session, server.api_base)
         self.here = f"/channels/{self.channel.id}/messages"
+        self._wires: list[Wire] = []
 
     async def connect(self, query: str = "?v=10&encoding=json") -> Wire:
         inflate = zlib.decompressobj() if "zlib-stream" in query else None
-        return Wire(await self.session.ws_connect(self.server.gateway + query, autoclose=True), inflate)
+        wire = Wire(await self.session.ws_connect(self.server.gateway + query), inflate)
+        self._wires.append(wire)
+        return wire
+
+    async def aclose(self) -> None:
+        for wire in self._wires:
+            await wire.ws.close()
 
     async def online(self, **changes: Any) -> tuple[Wire, dict[str, Any]]:
         """Connect and identify; the connection and READY's data."""
@@ -128,10 +136,21 @@ class Stage:
         return await self.rest("POST", self.here, {"content": content, **fields})
 
 
+@asynccontextmanager
+async def staged(**settings: Any) -> AsyncIterator[Stage]:
+    """Set a stage on a server with settings of its own."""
+    async with DiscordServer(**settings) as server, aiohttp.ClientSession() as session:
+        stage = Stage(server, session)
+        try:
+            yield stage
+        finally:
+            await stage.aclose()
+
+
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
-    async with DiscordServer() as server, aiohttp.ClientSession() as session:
-        yield Stage(server, session)
+    async with staged() as one:
+        yield one
 
 
 def field_error(reply: Reply, *path: str) -> str:

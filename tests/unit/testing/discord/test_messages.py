@@ -8,8 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from homunculus.testing.discord import DiscordServer
-from tests.unit.testing.discord.conftest import Stage, field_error
+from tests.unit.testing.discord.conftest import Stage, field_error, staged
 
 
 async def test_a_message_is_posted_and_answered_as_discord_words_it(stage: Stage) -> None:
@@ -37,7 +36,16 @@ async def test_any_content_type_but_json_or_multipart_is_refused(stage: Stage, k
 
 
 @pytest.mark.parametrize(
-    "raw", [b"{", b"", b"{'content': 'x'}", b'{"content": NaN}', b'{"content": "\xff"}', b'{"content": "\\ud800"}', b"[" * 9999]
+    "raw",
+    [
+        b"{",
+        b"",
+        b"{'content': 'x'}",
+        b'{"content": NaN}',
+        b'{"content": "\xff"}',
+        b'{"content": "\\ud800"}',
+        b"[" * 9999,
+    ],
 )
 async def test_a_body_that_is_no_json_is_50109(stage: Stage, raw: bytes) -> None:
     reply = await stage.rest("POST", stage.here, data=raw, headers={"Content-Type": "application/json"})
@@ -227,8 +235,7 @@ async def test_a_nonce_is_its_authors_own(stage: Stage) -> None:
 
 
 async def test_a_nonce_is_forgotten_after_its_window() -> None:
-    async with DiscordServer(nonce_window=0.0) as server, aiohttp.ClientSession() as session:
-        stage = Stage(server, session)
+    async with staged(nonce_window=0.0) as stage:
         ids = {(await stage.send("a", nonce="n", enforce_nonce=True)).json["id"] for _ in range(2)}
         assert len(ids) == 2
 

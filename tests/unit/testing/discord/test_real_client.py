@@ -72,3 +72,31 @@ async def test_discord_py_understands_a_dead_token(monkeypatch: pytest.MonkeyPat
         with pytest.raises(discord.LoginFailure):
             await client.start("nobody's token")
         await client.close()
+
+
+async def test_discord_py_waits_out_a_429_and_gives_up_for_good_on_a_revoked_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with DiscordServer() as server:
+        monkeypatch.setattr(discord.http.Route, "BASE", server.api_base)
+        monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(server.gateway))
+        bot = server.add_bot("token")
+        tavern = server.add_channel(server.add_guild("Arkham", bots=[bot]), "tavern")
+        client = discord.Client(intents=discord.Intents.default(), guild_ready_timeout=0.01)
+        ready = asyncio.Event()
+
+        @client.event
+        async def on_ready() -> None:
+            ready.set()
+
+        running = asyncio.create_task(client.start("token"))
+        await asyncio.wait_for(ready.wait(), 10)
+        server.fail_next(status=429, retry_after=0.05, path_contains="/messages")
+        await client.get_partial_messageable(tavern.id).send("patience")
+        assert [r.status for r in server.requests if r.method == "POST"] == [429, 200]
+        server.revoke(bot)
+        with pytest.raises(discord.ConnectionClosed) as caught:
+            await asyncio.wait_for(running, 10)
+        assert caught.value.code == 4004
+        assert client.is_closed()
+        assert server.identifies("token") == 1

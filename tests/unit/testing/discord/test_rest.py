@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import aiohttp
 import pytest
 
-from homunculus.testing.discord import DiscordServer
-from tests.unit.testing.discord.conftest import TOKEN, Stage, field_error
+from tests.unit.testing.discord.conftest import TOKEN, Stage, field_error, staged
 
 
 @pytest.mark.parametrize(
@@ -171,9 +169,8 @@ async def test_the_request_log_tells_what_was_asked_and_never_the_token(stage: S
 
 
 async def test_buckets_are_enforced_a_channel_at_a_time() -> None:
-    async with DiscordServer(message_rate=(2, 0.4)) as server, aiohttp.ClientSession() as session:
-        stage = Stage(server, session)
-        other = server.add_channel(stage.guild, "other")
+    async with staged(message_rate=(2, 0.4)) as stage:
+        other = stage.server.add_channel(stage.guild, "other")
         replies = [await stage.send(f"{n}") for n in range(3)]
         assert [reply.status for reply in replies] == [200, 200, 429]
         limited = replies[2]
@@ -186,15 +183,14 @@ async def test_buckets_are_enforced_a_channel_at_a_time() -> None:
         assert (limited.headers["X-RateLimit-Limit"], limited.headers["X-RateLimit-Remaining"]) == ("2", "0")
         assert limited.headers["X-RateLimit-Bucket"] == replies[0].headers["X-RateLimit-Bucket"]
         assert (await stage.rest("POST", f"/channels/{other.id}/messages", {"content": "hi"})).status == 200
-        assert [message.content for message in server.messages(stage.channel)] == ["0", "1"]
+        assert [message.content for message in stage.server.messages(stage.channel)] == ["0", "1"]
 
 
 async def test_a_full_bucket_empties_with_its_window() -> None:
-    async with DiscordServer(message_rate=(1, 0.05)) as server, aiohttp.ClientSession() as session:
-        stage = Stage(server, session)
+    async with staged(message_rate=(1, 0.05)) as stage:
         statuses = [(await stage.send("x")).status]
         while (reply := await stage.send("x")).status == 429:
             statuses.append(429)
         assert statuses[0] == 200
         assert reply.status == 200
-        assert len(server.messages(stage.channel)) == 2
+        assert len(stage.server.messages(stage.channel)) == 2
