@@ -1,0 +1,84 @@
+"""What the program is doing, as data for the API: ready or not and why, and the long answer of `/api/status`.
+
+Decides from what it is given; never asks a platform or a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from homunculus.runtime.store import Overrides
+from homunculus.web.agents import agent_shown
+from homunculus.web.errors import finding
+from homunculus.web.running import AdapterStatus, Running
+
+_NOT_CONFIGURED = ("disabled", "unconfigured")
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether messages are answered, and what keeps it from being perfect."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    reasons: tuple[str, ...] = ()
+
+
+def readiness(running: Running) -> Readiness:
+    """Judge: unavailable before the first apply, while draining, or with no configured adapter ready."""
+    phase = running.phase()
+    if phase == "starting":
+        return Readiness("unavailable", ("the first apply is not done",))
+    if phase == "draining":
+        return Readiness("unavailable", ("draining",))
+    adapters = running.adapters()
+    reasons = tuple(_flaws(running, adapters))
+    configured = [adapter for adapter in adapters if adapter.state not in _NOT_CONFIGURED]
+    if configured and all(adapter.state != "ready" for adapter in configured):
+        return Readiness("unavailable", ("no adapter is ready", *reasons))
+    return Readiness("degraded" if reasons else "ok", reasons)
+
+
+def _flaws(running: Running, adapters: Sequence[AdapterStatus]) -> Iterator[str]:
+    for adapter in adapters:
+        if adapter.state not in ("ready", "disabled"):
+            yield f"{adapter.runtime_key} is {adapter.state}" + (f": {adapter.reason}" if adapter.reason else "")
+    if not running.reloads.running_equals_file:
+        yield "running != file"
+
+
+def adapter_shown(adapter: AdapterStatus) -> dict[str, Any]:
+    """Show an adapter instance."""
+    return {
+        "platform": adapter.platform,
+        "name": adapter.name,
+        "runtime_key": adapter.runtime_key,
+        "state": adapter.state,
+        "reason": adapter.reason,
+        "since": adapter.since,
+        "binding_count": adapter.binding_count,
+    }
+
+
+def status(running: Running, overrides: Overrides) -> dict[str, Any]:
+    """Compose the answer of `/api/status`."""
+    ready, deployment, reloads = readiness(running), running.deployment(), running.reloads
+    return {
+        "version": running.version,
+        "bot_name": deployment.bot_name,
+        "file": str(deployment.file),
+        "status": ready.status,
+        "reasons": list(ready.reasons),
+        "generation": running.generation(),
+        "running_equals_file": reloads.running_equals_file,
+        "errors": [finding(error) for error in reloads.errors],
+        "warnings": [finding(warning) for warning in reloads.warnings],
+        "overrides": [
+            {"conversation": conversation, "agent_id": agent_id, "key": key, "value": value}
+            for (conversation, agent_id, key), value in overrides.items()
+        ],
+        "adapters": [adapter_shown(adapter) for adapter in running.adapters()],
+        "agents": [agent_shown(deployment, agent) for agent in deployment.agents],
+        "models": running.events.progress(),
+    }
