@@ -1,0 +1,326 @@
+"""One adapter instance's life: open, back-off, listen, death, drain, close, and the sends that wait for it.
+
+Owns one task and one session at a time; never routes a message and never knows a deployment. The life, told once:
+
+    wait for the credential → connecting → ready ⟲ (hear whatever the scope says) → retrying → connecting …
+                                                 ↘ failed (until a person changes something)
+    stop, at any moment → stopping: hear nothing, finish what is held, close, let the credential go
+
+The lock belongs to the credential, not to the name: that alone makes renames and moved tokens safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, replace
+from functools import partial
+from weakref import WeakValueDictionary
+
+from loguru import logger
+
+from homunculus.errors import NotReady, Refused, Uncertain
+from homunculus.interfaces import Adapter, BuildAdapter, Clock
+from homunculus.model import AdapterSpec, Address, Message, Receipt, Reply, Scope
+from homunculus.model.events import AdapterState
+from homunculus.runtime.session import Session
+from homunculus.runtime.tasks import CANCEL_SECONDS, Tasks, ended_first
+
+Sleep = Callable[[float], Awaitable[None]]
+
+FIRST_DELAY, LAST_DELAY = 1.0, 60.0  # seconds between tries to connect; doubled each time, without jitter
+STEADY_SECONDS = 60.0  # a session that lived this long starts the back-off anew
+OPEN_SECONDS = 60.0  # a connection that takes longer is given up and tried again
+CLOSE_SECONDS = 10.0  # an adapter that takes longer to close is left behind
+SEND_TRIES = 4
+
+
+class Locks:
+    """One lock for each credential, for as long as somebody uses it."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, spec: AdapterSpec) -> asyncio.Lock:
+        """Return the lock of the credential that a spec connects with."""
+        key = self.key(spec)
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
+
+    @staticmethod
+    def key(spec: AdapterSpec) -> Hashable:
+        """Name a credential by its values, wherever they are written; an instance without any by its own name."""
+        values = tuple(sorted((name, secret.value or "") for name, secret in spec.credentials))
+        return (spec.platform, values) if values else (spec.platform, spec.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """What every runner needs of the program around it."""
+
+    build: BuildAdapter
+    deliver: Callable[[Runner, Message], Awaitable[Receipt]]
+    changed: Callable[[Runner], None]
+    clock: Clock
+    sleep: Sleep
+    drain_seconds: float
+
+
+class Runner:
+    """Keep one adapter instance connected until it is told to stop."""
+
+    def __init__(self, spec: AdapterSpec, scope: Scope, lock: asyncio.Lock, wires: Wires) -> None:
+        self.spec, self._lock, self._wires = spec, lock, wires
+        self.account, self.limit = "", 2000  # of the last session; a reply may be cut while the next one connects
+        self.state: AdapterState = "connecting"
+        self.reason, self.since = "", wires.clock()
+        self.unseen: frozenset[str] = frozenset()
+        self.gone = False  # no session will ever come again: what waits to be sent has failed
+        self._scope, self._held = scope, 0
+        self._session: Session | None = None
+        self._stopping, self._idle, self._rescoped = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._idle.set()
+        self._moved = asyncio.Event()  # set and replaced whenever the session comes or goes
+        self._announced: tuple[AdapterState, str] | None = None
+        self._tasks = Tasks()
+        self._life: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.key} {self.state}{f': {self.reason}' if self.reason else ''}>"
+
+    @property
+    def key(self) -> str:
+        """Return the runtime key of the instance."""
+        return self.spec.key
+
+    @property
+    def stopping(self) -> bool:
+        """Tell whether it was told to stop."""
+        return self._stopping.is_set()
+
+    # -- what the supervisor does
+
+    def start(self) -> None:
+        """Begin to live, unless the file switches it off or a credential is missing."""
+        if not self.spec.enabled:
+            self._over("disabled", "")
+        elif self.spec.unresolved:
+            self._over("unconfigured", f"{', '.join(self.spec.unresolved)} is not set")
+        else:
+            self._life = self._tasks.start(self._live(), f"adapter {self.key}")
+
+    def update(self, spec: AdapterSpec, scope: Scope) -> None:
+        """Take over settings that change live; the session hears the new scope without reconnecting."""
+        self.spec = spec
+        if scope != self._scope:
+            self._scope = scope
+            self._rescoped.set()
+
+    def stop(self) -> None:
+        """Ask for the end: hear nothing, drain, close. Returns at once."""
+        if self._life is not None and not self._life.done() and not self.stopping:
+            self._set("stopping")
+        self._stopping.set()
+
+    async def ended(self) -> None:
+        """Wait until it has closed."""
+        if self._life is not None:
+            await asyncio.wait({self._life})
+
+    def hold(self) -> None:
+        """Count a message that is to be answered through this instance: it drains until that is done."""
+        self._held += 1
+        self._idle.clear()
+
+    def let_go(self) -> None:
+        """Count it off again."""
+        self._held -= 1
+        if not self._held:
+            self._idle.set()
+
+    # -- what a turn does
+
+    async def send(self, address: Address, reply: Reply) -> str:
+        """Send one reply through this instance and no other; the platform's message id.
+
+        Waits while the session is down. Raises Refused when it did not arrive and will not, Uncertain when nobody can tell.
+        """
+        tries = 0
+        while True:
+            session = await self._connected()
+            try:
+                return await session.send(address, reply)
+            except NotReady as error:
+                # A failure of a session that has died meanwhile is none of the platform's tries.
+                tries += session is self._session
+                if tries >= SEND_TRIES:
+                    raise Refused(f"given up after {tries} tries: {error.reason}") from error
+                await self._wires.sleep(_delay(tries - 1, error.after))
+            except Uncertain:
+                tries += 1
+                if tries >= SEND_TRIES or session is not self._session or "nonce" not in session.adapter.abilities:
+                    raise
+                reply = replace(reply, retried=True)
+                await self._wires.sleep(_delay(tries - 1, None))
+
+    def acknowledge(self, messages: tuple[Message, ...]) -> Callable[[], None]:
+        """Show that an answer is coming, where the instance may and can; call what it returns once it is out."""
+        if self._session is None or self.spec.acknowledge == "off":
+            return _nothing
+        return self._session.acknowledge(messages)
+
+    async def _connected(self) -> Session:
+        while self._session is None:
+            if self.gone:
+                raise Refused(f"{self.key} is {self.state}" + (f": {self.reason}" if self.reason else ""))
+            await self._moved.wait()
+        return self._session
+
+    # -- its life
+
+    async def _live(self) -> None:
+        reason = ""
+        try:
+            if self._lock.locked():
+                self._set("connecting", "another instance is still letting go of this credential")
+            if await self._unless_stopped(self._lock.acquire):
+                try:
+                    reason = await self._sessions()
+                finally:
+                    self._lock.release()
+        finally:
+            self._over("stopping" if self.stopping else "failed", reason)
+
+    async def _sessions(self) -> str:
+        """Connect again and again until told to stop, or refused: return the reason then."""
+        failures = 0
+        while not self._stopping.is_set():
+            self._set("connecting")
+            began = self._wires.clock()
+            try:
+                await self._session_from_open_to_close()
+                continue
+            except Refused as error:
+                return error.reason
+            except NotReady as error:
+                reason, after = error.reason, error.after
+            except Exception as error:  # noqa: BLE001 - one adapter's bug must not end it, nor anything else
+                logger.bind(adapter=self.key).opt(exception=error).error("An adapter failed unexpectedly")
+                reason, after = f"it failed unexpectedly: {type(error).__name__}", None
+            failures = 0 if self._wires.clock() - began >= STEADY_SECONDS else failures
+            self._set("retrying", reason)
+            await self._unless_stopped(partial(self._wires.sleep, _delay(failures, after)))
+            failures += 1
+        return ""
+
+    async def _session_from_open_to_close(self) -> None:
+        session = Session(self._wires.build(self.spec))
+        try:
+            if await self._unless_stopped(partial(self._open, session)):
+                self.account, self.limit = session.adapter.account, session.adapter.limit
+                self._rescoped.clear()
+                if await self._unless_stopped(partial(self._listen, session.adapter)):
+                    self._move(session)
+                    self._set("ready")
+                    await self._serve(session)
+        finally:
+            self._move(None)
+            await self._close(session)
+
+    async def _open(self, session: Session) -> None:
+        async def deliver(message: Message) -> Receipt:
+            # Not confirmed, so the platform delivers it again: to our successor, if there is one.
+            if session.over or self.stopping:
+                raise NotReady(f"{self.key} is closing")
+            return await self._wires.deliver(self, message)
+
+        if await ended_first(session.adapter.open(deliver), _wait(self._wires.sleep, OPEN_SECONDS)) == 1:
+            raise NotReady(f"it did not connect within {OPEN_SECONDS:g} seconds")
+
+    async def _listen(self, adapter: Adapter) -> None:
+        self.unseen = await adapter.listen(self._scope)
+
+    async def _serve(self, session: Session) -> None:
+        """Stay while the session lives; raise how it died, or return once drained."""
+        adapter = session.adapter
+        closed = self._tasks.watch(adapter.closed(), f"session of {self.key}")
+        try:
+            if await ended_first(self._stopping.wait(), _end(closed), self._hear(adapter)) != 0:
+                raise NotReady("the session ended")
+            await ended_first(_end(closed), self._drain(adapter), _wait(self._wires.sleep, self._wires.drain_seconds))
+        finally:
+            closed.cancel()
+            await asyncio.wait({closed}, timeout=CANCEL_SECONDS)
+
+    async def _hear(self, adapter: Adapter) -> None:
+        while True:
+            await self._rescoped.wait()
+            self._rescoped.clear()
+            await self._listen(adapter)
+
+    async def _drain(self, adapter: Adapter) -> None:
+        await adapter.listen(Scope())
+        await self._idle.wait()
+
+    async def _close(self, session: Session) -> None:
+        try:
+            if await ended_first(session.aclose(), _wait(self._wires.sleep, CLOSE_SECONDS)) == 1:
+                logger.bind(adapter=self.key, seconds=CLOSE_SECONDS).error("An adapter does not close")
+        except Exception as error:  # noqa: BLE001 - it is being thrown away
+            logger.bind(adapter=self.key).opt(exception=error).error("Closing an adapter failed")
+
+    async def _unless_stopped(self, work: Callable[[], Awaitable[object]]) -> bool:
+        """Do `work`, but leave it when told to stop; tell whether it was done."""
+        if self.stopping:
+            return False
+        done = False
+
+        async def doing() -> None:
+            nonlocal done
+            await work()
+            done = True
+
+        await ended_first(doing(), self._stopping.wait())
+        return done
+
+    def _move(self, session: Session | None) -> None:
+        if session is not self._session:
+            self._session = session
+            self._signal()
+
+    def _signal(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    def _over(self, state: AdapterState, reason: str) -> None:
+        self.gone = True
+        self._set(state, reason)
+        self._signal()
+
+    def _set(self, state: AdapterState, reason: str = "") -> None:
+        if self.stopping and state != "stopping":
+            return
+        if (state, reason) == self._announced:
+            return
+        self._announced = (state, reason)
+        self.state, self.reason, self.since = state, reason, self._wires.clock()
+        self._wires.changed(self)
+
+
+def _delay(failures: int, after: float | None) -> float:
+    return max(min(FIRST_DELAY * 2.0 ** min(max(failures, 0), 16), LAST_DELAY), after or 0.0)
+
+
+async def _end(closed: asyncio.Task[None]) -> None:
+    await asyncio.wait({closed})
+    closed.result()
+
+
+async def _wait(sleep: Sleep, seconds: float) -> None:
+    await sleep(seconds)
+
+
+def _nothing() -> None:
+    """Acknowledge nothing."""
