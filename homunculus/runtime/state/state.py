@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -25,9 +24,10 @@ from homunculus.errors import Refused
 from homunculus.interfaces import Clock
 from homunculus.model import Address, HistoryLine, Message, Reply
 from homunculus.runtime.state import reads, writes
+from homunculus.runtime.state.commit import Commit, answer
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
 from homunculus.runtime.state.tables import connect, connect_reader, told_as
-from homunculus.runtime.state.writer import Writer
+from homunculus.runtime.state.worker import Worker
 from homunculus.runtime.store import OverrideKey, Overrides
 
 P = ParamSpec("P")
@@ -46,12 +46,11 @@ class State:
     a person must see to the file; then nothing of that call was kept.
     """
 
-    def __init__(
-        self, connection: apsw.Connection, reader: apsw.Connection, threads: ThreadPoolExecutor, clock: Clock
-    ) -> None:
+    def __init__(self, connection: apsw.Connection, reader: apsw.Connection, clock: Clock) -> None:
         # All the mutable state that outlives a call:
-        self._connection, self._reader, self._threads, self._clock = connection, reader, threads, clock
-        self._writer = Writer(connection, writes.apply)
+        self._connection, self._reader, self._clock = connection, reader, clock
+        self._writes = Worker("state-writer", Commit(connection, writes.apply))
+        self._reads = Worker("state-reader", answer)
         self._seen: dict[writes.Key, None] = {}  # oldest first
         self._seq = count(1)
         self._pending: dict[str, dict[asyncio.Future[Any], str | None]] = {}  # writes to a history → message recorded
@@ -65,13 +64,7 @@ class State:
 
         Raise Refused when the file was written by a newer program or is none of ours, NotReady when it cannot be used now.
         """
-        threads = ThreadPoolExecutor(1, thread_name_prefix="state-reader")
-        try:
-            connection, reader = await asyncio.get_running_loop().run_in_executor(threads, _open, path)
-        except BaseException:
-            threads.shutdown(wait=False)
-            raise
-        state = cls(connection, reader, threads, clock)
+        state = cls(*await asyncio.to_thread(_open, path), clock)
         try:
             await state._begin()
         except BaseException:
@@ -88,12 +81,13 @@ class State:
 
     async def aclose(self) -> None:
         """Commit what was asked for, then close the file. Safe twice."""
-        self._writer.close()
+        self._writes.close()
+        self._reads.close()
         await asyncio.to_thread(self._shut)
 
     def _shut(self) -> None:
-        self._writer.join()
-        self._threads.shutdown(wait=True)
+        self._writes.join()
+        self._reads.join()
         self._reader.close()
         self._connection.close()  # the last one folds the log into the file
 
@@ -156,9 +150,10 @@ class State:
         now, conversation, target = self._clock(), address.conversation, sparse(address)
         reply_id = replies[0].id if replies else None
         outcome = "answered" if replies else "silent"
+        keys = [_key(message) for message in messages]
         job = writes.Finish(
             turn_id=clean(turn_id),
-            done=tuple(dumps([*_key(one), outcome, reply_id, now, agent_id, next(self._seq)]) for one in messages),
+            done=tuple((key, dumps([*key, outcome, reply_id, now, agent_id, next(self._seq)])) for key in keys),
             lines=tuple(dumps([next(self._seq), conversation, agent_id, r.id, r.author, r.text, now]) for r in replies),
             posts=tuple(dumps([reply.id, turn_id, target, sparse(reply), now]) for reply in replies),
         )
@@ -228,12 +223,8 @@ class State:
     async def _read(
         self, question: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        ask = partial(_asked, partial(question, self._reader, *args, **kwargs))
-        try:
-            asked = asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        except RuntimeError as error:
-            raise Refused("the state database is closed") from error
-        return await asked
+        answered: T = await self._reads.submit(partial(question, self._reader, *args, **kwargs))
+        return answered
 
     async def _write(
         self,
@@ -244,7 +235,7 @@ class State:
     ) -> Any:
         """Queue a job at once and wait for its commit; a caller that gives up takes nothing back."""
         try:
-            future = self._writer.submit(job)
+            future = self._writes.submit(job)
         except Refused:
             if failed is not None:
                 failed()
@@ -284,7 +275,7 @@ class State:
 
     def _prune(self, conversations: Sequence[str] | None) -> None:
         try:
-            future = self._writer.submit(
+            future = self._writes.submit(
                 writes.Call(partial(writes.prune, now=self._clock(), conversations=conversations))
             )
         except Refused:  # closed meanwhile: the next start prunes
@@ -305,13 +296,6 @@ def _open(path: Path) -> tuple[apsw.Connection, apsw.Connection]:
         return connection, connect_reader(path)
     except apsw.Error as error:
         connection.close()
-        raise told_as(error) from error
-
-
-def _asked(question: Callable[[], T]) -> T:
-    try:
-        return question()
-    except apsw.Error as error:
         raise told_as(error) from error
 
 

@@ -1,8 +1,8 @@
 """What a group of writes does to the tables. Owns every statement that changes a row; never a transaction.
 
 Each kind of write is one statement for the whole group, fed with one JSON array of rows. Kinds run in a fixed order, which
-is one that leaves the same rows as the order of the calls: rows carry their `seq`, what depends on a record runs after
-records, and where two calls meet at one row the later, or the stronger, is the one handed over.
+is one that leaves the same rows as the order of the calls, as long as a message is recorded before anything else is done
+to it: rows carry their `seq`, and where two calls meet at one row the later, or the stronger, is the one handed over.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Finish:
     `posts`: [reply id, turn id, address, reply, now]"""
 
     turn_id: str
-    done: tuple[str, ...]
+    done: tuple[tuple[Key, str], ...]
     lines: tuple[str, ...]
     posts: tuple[str, ...]
 
@@ -186,13 +186,14 @@ KNOWN = """
 SELECT json_group_array(value) FROM json_each(:turns) WHERE EXISTS (SELECT 1 FROM outbox WHERE outbox.turn_id = value)
 """
 # A message that was recorded for one agent and answered by another has been seen by both: the line is copied.
-DONE = """
+COPY = """
 INSERT INTO history (seq, conversation, agent_id, id, author, text, time)
 SELECT value->>6, history.conversation, value->>5, history.id, author, text, time
 FROM json_each(:rows) CROSS JOIN history
 WHERE history.conversation = value->>0 AND history.id = value->>1 AND history.agent_id <> value->>5 AND speaker IS NULL
 ON CONFLICT DO NOTHING;
-
+"""
+DONE = """
 UPDATE inbox SET outcome = value->>2, reply_id = value->>3, reason = '', done = value->>4 FROM json_each(:rows)
 WHERE inbox.conversation = value->>0 AND inbox.id = value->>1;
 """
@@ -207,15 +208,22 @@ SELECT value->>0, value->>1, value->2, value->3, 'sending', value->>4, value->>4
 
 
 def _finish(connection: apsw.Connection, jobs: Sequence[Finish]) -> None:
-    turns = {job.turn_id: job for job in reversed(jobs)}  # the first of equals
-    if not turns:
+    if not jobs:
         return
-    for known in json.loads(str(scalar(connection, KNOWN, {"turns": json.dumps(list(turns))}))):
-        del turns[known]
-    new = turns.values()
-    _feed(connection, DONE, [row for job in new for row in job.done])
+    turns = json.dumps([job.turn_id for job in jobs])
+    new = list(_new(jobs, set(json.loads(str(scalar(connection, KNOWN, {"turns": turns}))))))
+    _feed(connection, COPY, [row for job in new for _, row in job.done])
+    _feed(connection, DONE, _last(row for job in new for row in job.done))
     _feed(connection, LINES, [row for job in new for row in job.lines])
     _feed(connection, POSTS, [row for job in new for row in job.posts])
+
+
+def _new(jobs: Sequence[Finish], known: set[str]) -> Iterable[Finish]:
+    for job in jobs:
+        if job.turn_id not in known:
+            yield job
+            if job.posts:
+                known.add(job.turn_id)
 
 
 # --- a reply leaves -------------------------------------------------------------------------------------------------
