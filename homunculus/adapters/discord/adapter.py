@@ -186,8 +186,12 @@ class DiscordAdapter:
             self._lost = None
 
     def _session_ended(self, running: asyncio.Task[None]) -> None:
-        if not running.cancelled():
-            self._die(faults.of_session(running.exception()))
+        if running.cancelled():
+            return
+        error = running.exception()
+        if faults.is_odd(error):
+            logger.bind(adapter=self.key).opt(exception=error).warning("The Discord client failed in its own code")
+        self._die(faults.of_session(error))
 
     def _die(self, reason: NotReady | Refused) -> None:
         if not self._ended.is_set() and self._session is not None:

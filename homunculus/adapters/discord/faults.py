@@ -44,11 +44,17 @@ def of_session(error: BaseException | None) -> NotReady | Refused:
         case discord.RateLimited():
             return NotReady("Discord's rate limit", after=error.retry_after)
         case discord.HTTPException():
-            return NotReady(f"Discord answered {_answer(error)}")
+            return NotReady(f"Discord answered {_answer(error)}", after=_after(error))
         case None:
             return NotReady("the connection to Discord ended")
         case _:
             return NotReady(f"the connection to Discord failed: {type(error).__name__}")
+
+
+def is_odd(error: BaseException | None) -> bool:
+    """Tell whether an error is none that Discord or the network has: a person should see where it came from."""
+    usual = (HomunculusError, discord.DiscordException, aiohttp.ClientError, OSError, type(None))
+    return not isinstance(error, usual)
 
 
 def of_request(error: BaseException, what: str) -> HomunculusError:
@@ -61,7 +67,7 @@ def of_request(error: BaseException, what: str) -> HomunculusError:
         case discord.HTTPException(status=401):
             return BadToken()
         case discord.HTTPException(status=429):
-            return NotReady(f"Discord's rate limit holds back {what}")
+            return NotReady(f"Discord's rate limit holds back {what}", after=_after(error))
         case discord.HTTPException(status=status) if status < 500:
             return Refused(f"Discord refused {what}: {_answer(error)}")
         case discord.HTTPException():
@@ -75,3 +81,9 @@ def of_request(error: BaseException, what: str) -> HomunculusError:
 
 def _answer(error: discord.HTTPException) -> str:
     return f"{error.text or 'nothing'} (HTTP {error.status}, code {error.code})"
+
+
+def _after(error: discord.HTTPException) -> float | None:
+    """Read how long Discord's edge wants to be left alone, in seconds."""
+    said = error.response.headers.get("Retry-After", "")
+    return float(said) if said.isdecimal() else None
