@@ -1,0 +1,244 @@
+"""The characters folder: which cards there are, and what a native card says. Never knows who uses one.
+
+A card's name is its file's stem, compared after NFC and case-folding. A faulty card is an error where an agent uses it and
+a warning elsewhere. Parsed cards are kept by content, so a save of the deployment file parses none of them again.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from homunculus.config import source
+from homunculus.config.draft import Draft, text, texts
+from homunculus.config.schema import Check, character_schema, check, checker
+from homunculus.config.source import Source
+from homunculus.config.words import Path, nearest, shown
+from homunculus.errors import ConfigError, ConfigErrors, Where
+from homunculus.model import Character, Knowledge
+
+_NATIVE = (".yaml", ".yml")
+_FOREIGN = (".json", ".png", ".charx")
+_STEM = re.compile(r"[\w-]+\Z")  # Unicode letters and digits, _ and -
+_PLAIN = (
+    "description",
+    "personality",
+    "background",
+    "scenario",
+    "language",
+    "greeting",
+    "system_prompt",
+    "post_history",
+)
+_KEPT = 4096  # parsed cards
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One card file as read: its data where the shape is right, and what is wrong with it."""
+
+    errors: tuple[ConfigError, ...]
+    source: Source | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class CardCache:
+    """Parse cards; keep each by its file's shown name and content. Safe between threads: entries never change."""
+
+    _kept: dict[tuple[str, bytes], Card] = field(default_factory=dict)
+    _check: Check | None = None
+
+    def parse(self, content: bytes, file: str) -> Card:
+        """Return the card that this content is."""
+        key = (file, content)
+        if (known := self._kept.get(key)) is not None:
+            return known
+        if len(self._kept) >= _KEPT:
+            self._kept.clear()
+        if self._check is None:
+            self._check = checker(character_schema())
+        card = self._kept[key] = _parse(content, file, self._check)
+        return card
+
+
+def _parse(content: bytes, file: str, shape: Check) -> Card:
+    try:
+        read = source.read(content, file)
+    except ConfigErrors as errors:
+        return Card(errors.errors)
+    if read.data is None:
+        return Card((ConfigError(Where(file), "the card is empty", "write name: and description:"),), read)
+    checked = check(read, shape)
+    data = checked.data if isinstance(checked.data, dict) else {}
+    return Card((*read.faults, *checked.errors), read, data)
+
+
+@dataclass(slots=True)
+class Cards:
+    """The characters a deployment file can refer to, and those it does."""
+
+    draft: Draft
+    cache: CardCache
+    folder: FilePath
+    folder_missing: bool = False
+    errors: list[ConfigError] = field(default_factory=list)
+    warnings: list[ConfigError] = field(default_factory=list)
+    _files: dict[str, list[FilePath]] = field(default_factory=dict)
+    _used: dict[FilePath, Card | None] = field(default_factory=dict)
+
+    def find(self, written: str, path: Path) -> tuple[Character, Card] | None:
+        """Return the character that `path` in the deployment file refers to; report it when there is none."""
+        suffix = FilePath(written).suffix.casefold()
+        if suffix in _FOREIGN:
+            fix = "write a native .yaml card"
+            self.draft.findings.error(path, f"cards in {suffix} files are not available yet", fix)
+            return None
+        if suffix in _NATIVE or "/" in written or "\\" in written:
+            return self._at(written, path)
+        found = self._files.get(_folded(written))
+        if not found:
+            self._absent(written, path)
+            return None
+        return self._load(found[0], path)
+
+    def check_unused(self) -> None:
+        """Warn of faulty cards that no agent uses."""
+        for files in self._files.values():
+            for file in files:
+                if file not in self._used:
+                    self.warnings.extend(self._read(file).errors)
+
+    def _at(self, written: str, path: Path) -> tuple[Character, Card] | None:
+        """Load a card named by its file, relative to the deployment file."""
+        try:
+            file = self.draft.files.beside(written)
+        except ValueError as error:
+            self.draft.findings.error(path, str(error), "write the name of a character")
+            return None
+        return self._load(file, path)
+
+    def _load(self, file: FilePath, path: Path) -> tuple[Character, Card] | None:
+        if file not in self._used:
+            try:
+                self._used[file] = card = self._read(file)
+                self.errors.extend(card.errors)
+            except OSError:
+                self._used[file] = None
+        card_or_none = self._used[file]
+        if card_or_none is None:
+            near = self._files.get(_folded(file.stem))
+            fix = f'did you mean "{near[0].stem}"?' if near else "write the path of a card that is there"
+            self.draft.findings.error(path, f"no card {self.draft.files.shown(file)}", fix)
+        if card_or_none is None or card_or_none.errors:
+            return None
+        return self._character(card_or_none, file), card_or_none
+
+    def _read(self, file: FilePath) -> Card:
+        return self.cache.parse(self.draft.files.bytes(file), self.draft.files.shown(file))
+
+    def _absent(self, written: str, path: Path) -> None:
+        """Word why a name leads to no card, and watch for the file that would heal it."""
+        self.draft.files.watched.add(self.folder / f"{written}.yaml")
+        if self.folder_missing:
+            return  # reported once, where the folder is named
+        place = self.draft.files.shown(self.folder)
+        foreign = [name for name in self._foreign() if _folded(FilePath(name).stem) == _folded(written)]
+        if not _STEM.match(written):
+            fault, fix = f"{shown(written)} cannot be a character's name", "use letters, digits, _ and -"
+        elif foreign:
+            fault = f"no character {shown(written)} in {place}"
+            fix = f"{foreign[0]} is there, but cards in {FilePath(foreign[0]).suffix} files are not available yet"
+        else:
+            stems = [files[0].stem for files in self._files.values()]
+            near = nearest(written, stems)
+            fault = f"no character {shown(written)} in {place}"
+            fix = f'did you mean "{near}"?' if near else f"write {written}.yaml there"
+        self.draft.findings.error(path, fault, fix)
+
+    def _foreign(self) -> list[str]:
+        found = self.draft.files.folder(self.folder)
+        return [file.name for file in found if file.suffix.casefold() in (".json", ".charx")]
+
+    def _character(self, card: Card, file: FilePath) -> Character:
+        data = card.data
+        return Character(
+            stem=unicodedata.normalize("NFC", file.stem),
+            name=text(data["name"]),
+            nickname=text(data.get("nickname", "")),
+            avatar=self._avatar(card, file),
+            examples=texts(data.get("examples")),
+            ruleset=text(data.get("ruleset", "")),
+            stats=_numbers(data.get("stats", {})),
+            skills=_numbers(data.get("skills", {})),
+            inventory=texts(data.get("inventory")),
+            knowledge=tuple(_lore(entry) for entry in data.get("knowledge", ())),
+            path=self.draft.files.shown(file),
+            **{key: data[key] for key in _PLAIN if key in data},
+        )
+
+    def _avatar(self, card: Card, file: FilePath) -> str:
+        written: str = card.data.get("avatar", "")
+        if not written or written.startswith("https://"):
+            return written
+        portrait = self.draft.files.beside(written, file)
+        self.draft.files.watched.add(portrait)
+        if not portrait.is_file() and card.source is not None:
+            where = card.source.value(("avatar",))
+            hint = "put the picture beside the card"
+            missing = ConfigError(where, f"{self.draft.files.shown(portrait)} does not exist", hint)
+            if missing.args not in [warning.args for warning in self.warnings]:
+                self.warnings.append(missing)
+        return str(portrait)
+
+
+def open_cards(draft: Draft, cache: CardCache) -> Cards:
+    """List the characters folder; report a folder that is not there and files that share one name."""
+    folder, missing = _folder(draft)
+    cards = Cards(draft, cache, folder, missing)
+    for file in draft.files.folder(folder):
+        if file.suffix.casefold() in _NATIVE and not file.name.startswith(".") and file.is_file():
+            cards._files.setdefault(_folded(file.stem), []).append(file)
+    for several in cards._files.values():
+        for later in several[1:]:
+            where = Where(draft.files.shown(later))
+            fault = f"the same character as {several[0].name}: names are compared without case"
+            cards.errors.append(ConfigError(where, fault, "rename one of them"))
+    return cards
+
+
+def _folder(draft: Draft) -> tuple[FilePath, bool]:
+    written = draft.data.get("characters")
+    if written is None:
+        beside, above = (draft.files.beside(name) for name in ("characters", "../characters"))
+        draft.files.watched.update((beside, above))
+        return (above if above.is_dir() and not beside.is_dir() else beside), draft.doubtful(("characters",))
+    try:
+        folder = draft.files.beside(written)
+    except ValueError as error:
+        draft.findings.error(("characters",), str(error), "write the path of a folder")
+        return draft.files.beside("characters"), True
+    if not folder.is_dir():
+        draft.findings.error(("characters",), f"no folder {draft.files.shown(folder)}", "make it, or name another")
+    return folder, not folder.is_dir()
+
+
+def _folded(stem: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", stem).casefold())
+
+
+def _numbers(entries: dict[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple((name, number) for name, number in entries.items() if not name.startswith("x-"))
+
+
+def _lore(entry: dict[str, Any]) -> Knowledge:
+    return Knowledge(texts(entry["keys"]), entry["content"], entry.get("scope", "character"))
+
+
+def report_card(cards: Cards, card: Card, path: Path, message: str, hint: str) -> None:
+    """Report a fault of a card that only its use shows, in the card's own file."""
+    if card.source is not None:
+        cards.errors.append(ConfigError(card.source.value(path), message, hint))
