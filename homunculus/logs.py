@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "<secret>"
 _SHORTEST = 6  # a shorter value would blank out ordinary words
-_NOISY = ("httpx", "httpcore", "hpack", "asyncio", "uvicorn.access")
+_NOISY = ("httpx", "httpcore", "hpack", "asyncio", "uvicorn")
 
 
 class Scrubber:
@@ -112,7 +112,8 @@ def _plain(value: object) -> object:
 
 
 def _text_format(record: Record) -> str:
-    bound = (f" {key}={_one_line(str(value))}" for key, value in record["extra"].items())
+    shown = {key: str(value) for key, value in record["extra"].items()}
+    bound = (f" {key}={_one_line(text)}" for key, text in shown.items() if text not in record["message"])
     record["extra"]["_bound"] = "".join(bound)
     return "<dim>{time:HH:mm:ss}</dim> <level>{level: <7}</level> {message}<dim>{extra[_bound]}</dim>\n{exception}"
 

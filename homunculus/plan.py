@@ -62,8 +62,8 @@ class Plan:
 
 
 def nothing(wanted: Deployment) -> Deployment:
-    """Return the empty deployment of the same name and data: what a start-up is planned from."""
-    return Deployment(bot_name=wanted.bot_name, data_home=wanted.data_home)
+    """Return the same settings with nothing named in them: what a start-up is planned from."""
+    return replace(wanted, default_agent=None, adapters=(), models=(), agents=(), bindings=(), rulesets=())
 
 
 def plan(applied: Deployment, wanted: Deployment) -> Plan:

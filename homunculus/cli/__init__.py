@@ -1,0 +1,183 @@
+"""The command line: `homunculus COMMAND`. Owns names, options and exit codes; each command's work has a module of its own.
+
+Exit codes: 0 done · 1 the input is invalid · 2 `plan` found changes · 3 failed while running · 64 wrong usage ·
+130 interrupted. stdout carries only the result, the log goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from homunculus import __version__
+from homunculus.cli import output
+from homunculus.errors import ConfigErrors, HomunculusError, InUse
+from homunculus.logs import set_up
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # the one name that typer keeps across its own and an outside click
+INVALID, FAILED, USAGE, INTERRUPTED = 1, 3, 64, 130
+
+app = typer.Typer(
+    name="homunculus",
+    help="One YAML file puts many role-play characters into chat channels, and keeps them there.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The deployment file.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Text = Annotated[str | None, typer.Option(show_default=False)]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        output.say(f"homunculus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    set_up("WARNING")
+
+
+@app.command()
+def serve(
+    file: File,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End on an invalid file, or on an adapter that cannot start.")
+    ] = False,
+    no_watch: Annotated[bool, typer.Option("--no-watch", help="Do not follow changes of the file.")] = False,
+    log_format: Annotated[Literal["text", "json"], typer.Option(help="How log lines look.")] = "text",
+) -> None:
+    """Run a deployment until stopped. Saving the file changes it live."""
+    from homunculus.cli.serve import serve as run
+
+    set_up("INFO", log_format)
+    raise typer.Exit(asyncio.run(run(file, strict=strict, watch=not no_watch)))
+
+
+@app.command()
+def check(file: File, as_json: AsJson = False) -> None:
+    """Print every error and warning of a deployment file, with positions."""
+    from homunculus.cli import inspect
+
+    raise typer.Exit(inspect.check(file, as_json))
+
+
+@app.command()
+def plan(
+    file: File,
+    old: Annotated[Path | None, typer.Option("--from", help="Compare with this file instead.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what applying FILE would change, and each change's effect."""
+    from homunculus.cli import inspect
+
+    raise typer.Exit(inspect.show_plan(file, old, as_json))
+
+
+@app.command()
+def route(
+    file: File,
+    platform: Annotated[str, typer.Option(help="discord, telegram, slack, twitch or local.")],
+    adapter: Text = None,
+    guild: Text = None,
+    workspace: Text = None,
+    channel: Text = None,
+    chat: Text = None,
+    user: Text = None,
+    dm: Annotated[bool, typer.Option("--dm", help="A direct message.")] = False,
+    mention: Annotated[bool, typer.Option("--mention", help="The bot is mentioned.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show every rule in order, the first failing condition of each, and who would answer."""
+    from homunculus.cli import inspect
+    from homunculus.runtime.probe import Probe
+
+    probe = Probe(platform, adapter, guild, workspace, channel, chat, user or "", dm, mention)
+    raise typer.Exit(inspect.route(file, probe, as_json))
+
+
+@app.command()
+def chat(
+    file: File, agent: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Whom to talk to.")] = None
+) -> None:
+    """Talk to an NPC in the terminal."""
+    from homunculus.cli.chat import chat as talk
+
+    raise typer.Exit(talk(file, agent))
+
+
+@app.command()
+def status(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Without it: all that run here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show adapters, agents and the reload state of the running server."""
+    from homunculus.cli.status import status as show
+
+    raise typer.Exit(show(file, as_json))
+
+
+@app.command()
+def schema(name: Annotated[Literal["deployment", "character"], typer.Argument(help="Which one.")]) -> None:
+    """Print a JSON Schema."""
+    from homunculus.cli import inspect
+
+    raise typer.Exit(inspect.schema(name))
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where.")] = Path()) -> None:
+    """Write a first deployment with its characters; nothing that is there is touched."""
+    from homunculus.cli import setup
+
+    raise typer.Exit(setup.init(folder))
+
+
+@app.command("fetch-model")
+def fetch_model() -> None:
+    """Get the embedded model's weights (98 MB), unless they are here."""
+    from homunculus.cli import setup
+
+    raise typer.Exit(setup.fetch_model())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. Never raises."""
+    try:
+        result = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except typer.Abort:
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ConfigErrors as errors:
+        output.show_findings(errors.errors, errors.warnings)
+        return INVALID
+    except InUse as error:
+        output.note(str(error), "bold red")
+        return INVALID
+    except HomunculusError as error:
+        output.note(str(error), "bold red")
+        return FAILED
+    except _UsageError as error:
+        output.note(error.format_message(), "bold red")
+        output.note("homunculus --help lists the commands and options")
+        return USAGE
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Stand behind the `homunculus` script."""
+    sys.exit(run())

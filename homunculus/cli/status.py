@@ -1,0 +1,53 @@
+"""`homunculus status`: what runs here, from the running servers themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from homunculus.cli import output
+from homunculus.cli.client import Server, servers
+from homunculus.cli.inspect import server_for
+from homunculus.config.identity import DATA_HOME
+from homunculus.errors import NotReady, Refused
+
+
+def status(file: Path | None, as_json: bool) -> int:
+    """Print the state of the server of FILE, or of all that run here; no server is exit code 3."""
+    found = [server] if file is not None and (server := server_for(file)) else []
+    if file is None:
+        found = list(servers(Path(DATA_HOME).expanduser()))
+    if not found:
+        output.note(f"no server runs for {file}" if file is not None else "no server runs here")
+        return 3
+    answers = [(server, _asked(server)) for server in found]
+    if as_json:
+        shown = [answer for _, answer in answers]
+        output.show_json(shown[0] if file is not None else shown)
+        return 0
+    for server, answer in answers:
+        _show(server, answer)
+    return 0
+
+
+def _asked(server: Server) -> dict[str, Any]:
+    answer: dict[str, Any] = server.get("/api/status")
+    try:
+        answer["sign_in_link"] = server.post("/api/sign-in-link", {})["url"]
+    except (Refused, NotReady, KeyError):
+        answer["sign_in_link"] = ""
+    return answer
+
+
+def _show(server: Server, answer: dict[str, Any]) -> None:
+    equal = "running = file" if answer["running_equals_file"] else "running != file"
+    title = f"{answer['bot_name']} · generation {answer['generation']} · {equal} · {server.info.address}"
+    rows = [("adapter", a["runtime_key"], a["state"], a["reason"] or "") for a in answer["adapters"]]
+    rows += [("agent", agent["id"], agent["card"]["name"], f"model {agent['model']}") for agent in answer["agents"]]
+    output.show_table(title, ("", "name", "state", "more"), rows)
+    for error in answer["errors"]:
+        path = f"{error['path']}: " if error["path"] else ""
+        hint = f"; {error['hint']}" if error["hint"] else ""
+        output.say(f"{error['location']}: {path}{error['message']}{hint}", "bold red")
+    if answer["sign_in_link"]:
+        output.say(f"Open {answer['sign_in_link']}", "bold")

@@ -1,0 +1,38 @@
+"""What may be kept or shown of a deployment: its text without literal secrets. Owns the list of its secret values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from homunculus.model import Deployment, Secret
+
+HIDDEN = "<secret>"
+
+
+def secrets_of(deployment: Deployment) -> Iterator[Secret]:
+    """Yield every credential that a deployment holds, resolved or not."""
+    for adapter in deployment.adapters:
+        yield from (secret for _, secret in adapter.credentials)
+    yield from (model.api_key for model in deployment.models if model.api_key is not None)
+    if deployment.server.token is not None:
+        yield deployment.server.token
+
+
+def secret_values(deployment: Deployment) -> frozenset[str]:
+    """Return every secret value, for the log to leave out."""
+    return frozenset(secret.value for secret in secrets_of(deployment) if secret.value)
+
+
+def redacted(deployment: Deployment) -> str:
+    """Return the deployment's text with literal secrets replaced.
+
+    A literal that YAML wrote with escapes cannot be found in the text: its whole line could hide it, so such a text is
+    not given at all and a comment says why.
+    """
+    text = deployment.text
+    literals = {s.value for s in secrets_of(deployment) if s.source == "literal" and s.value}
+    for value in sorted(literals, key=len, reverse=True):
+        if value not in text:
+            return "# not kept: it holds a literal secret in escaped form; write it as env:NAME\n"
+        text = text.replace(value, HIDDEN)
+    return text

@@ -1,0 +1,189 @@
+"""One running program from lock to lock: state, supervisor, reloads, the web server, and the order in which they end.
+
+Owns that order. Everything is built by the container; signals and printing are the command line's. A start-up is a reload
+from nothing; a shutdown stops reloads, drains and closes the adapters, then the server, then the state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from homunculus import __version__
+from homunculus.config.identity import Identity, identify
+from homunculus.config.load import Loaded
+from homunculus.config.redact import redacted, secret_values
+from homunculus.container import Container
+from homunculus.interfaces import ChatModel
+from homunculus.logs import scrub
+from homunculus.model import Deployment, Prompt
+from homunculus.plan import Plan, plan
+from homunculus.runtime.lock import ProcessLock, RunFile, state_path
+from homunculus.runtime.probe import Probe, ask
+from homunculus.runtime.outcome import Outcome
+from homunculus.runtime.reload import Reloader
+from homunculus.runtime.state import State
+from homunculus.runtime.supervisor import Supervisor
+from homunculus.runtime.warm import Warmer
+from homunculus.site import Site
+from homunculus.web.app import Phase, Running
+from homunculus.web.sessions import Sessions
+
+Read = Callable[[Path], bytes]
+
+
+@dataclass(slots=True)
+class Program:
+    """What runs, for whoever started it. `phase` is what `/readyz` tells."""
+
+    file: Path
+    identity: Identity
+    container: Container
+    supervisor: Supervisor
+    reloader: Reloader
+    site: Site
+    outcome: Outcome | None = None
+    phase: Phase = "starting"
+
+    async def watch(self) -> None:
+        """Reload on every save, until cancelled."""
+        await self.reloader.run()
+
+
+@asynccontextmanager
+async def started(
+    file: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    strict: bool = False,
+    only: Collection[str] | None = None,
+) -> AsyncIterator[Program]:
+    """Run a deployment for as long as the context lasts. `only` keeps the platforms named there, and no web server.
+
+    Raise InUse when another process runs it, ConfigErrors when the file is invalid and nothing ran before.
+    """
+    identity = await asyncio.to_thread(identify, file)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(ProcessLock(identity.data_home, identity.bot_name))
+        state = await State.open(state_path(identity.data_home, identity.bot_name))
+        stack.push_async_callback(state.aclose)
+        container = Container(state=state, environ=dict(os.environ if environ is None else environ))
+        stack.push_async_callback(container.http().aclose)
+        program = _assembled(file, identity, container, state, only)
+        stack.callback(RunFile(identity.data_home, identity.bot_name).remove)
+        stack.push_async_callback(program.site.aclose)
+        stack.push_async_callback(program.supervisor.aclose)
+        warmer = _warmer(program)
+        stack.push_async_callback(warmer.aclose)
+        stack.push_async_callback(program.reloader.aclose)
+        program.outcome = await program.reloader.start(strict)
+        await program.site.settled()
+        program.phase = "running"
+        try:
+            yield program
+        finally:
+            program.phase = "draining"
+
+
+def _assembled(
+    file: Path, identity: Identity, container: Container, state: State, only: Collection[str] | None
+) -> Program:
+    supervisor = container.supervisor()
+    site = Site(identity, file, lambda sessions: _running(program, state, sessions), container.events().close)
+    loader = container.loader()
+
+    def load(path: Path, read: Read) -> Loaded:
+        loaded = loader(path, read)
+        scrub.hide(secret_values(loaded.deployment))
+        return loaded if only is None else replace(loaded, deployment=_reduced(loaded.deployment, only))
+
+    async def apply(wanted: Deployment) -> None:
+        await supervisor.apply(wanted)
+        site.follow(wanted.server)
+
+    async def add_generation(text: str, digest: str) -> int:
+        return await state.add_generation(text, digest, time.time())
+
+    async def last_generation() -> tuple[int, str] | None:
+        kept = await state.generations()
+        return (kept[-1].number, kept[-1].text) if kept else None
+
+    reloader = Reloader(
+        file,
+        load=load,
+        plan=plan,
+        apply=apply,
+        emit=container.bus().emit,
+        add_generation=add_generation,
+        last_generation=last_generation,
+        redact=redacted,
+    )
+    program = Program(file, identity, container, supervisor, reloader, site)
+    return program
+
+
+def _reduced(deployment: Deployment, only: Collection[str]) -> Deployment:
+    """Leave out every platform but those named, and the web server."""
+    kept = tuple(adapter for adapter in deployment.adapters if adapter.platform in only)
+    return replace(deployment, adapters=kept, server=replace(deployment.server, enabled=False))
+
+
+def _warmer(program: Program) -> Warmer:
+    """Warm what runs now: each agent's first model, with the text that every prompt of it begins with."""
+    supervisor, prompts = program.supervisor, program.container.prompts()
+
+    def wanted() -> Iterator[tuple[ChatModel, Prompt]]:
+        for spec in supervisor.applied.agents:
+            agent, models = supervisor.agent(spec.id), supervisor.models(spec.id)
+            if agent is not None and models:
+                yield models[0], prompts.warm(agent)
+
+    warmer = Warmer(wanted)
+    program.container.bus().subscribe(warmer.observe)
+    return warmer
+
+
+def _running(program: Program, state: State, sessions: Sessions) -> Running:
+    """Say to the web part what it may see and do."""
+    supervisor, reloader, container = program.supervisor, program.reloader, program.container
+
+    async def planned(text: str | None) -> Plan:
+        return await asyncio.to_thread(_planned, program, text)
+
+    async def routed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return ask(supervisor.routes, Probe.of(arguments)).shown()
+
+    return Running(
+        version=__version__,
+        token="",
+        phase=lambda: program.phase,
+        deployment=lambda: supervisor.applied,
+        generation=lambda: reloader.outcome.generation,
+        adapters=supervisor.adapters,
+        reloads=reloader,
+        rooms=container.hub(),
+        plan=planned,
+        route=routed,
+        events=container.events(),
+        traces=container.traces(),
+        sessions=sessions,
+        overrides=state.overrides,
+    )
+
+
+def _planned(program: Program, text: str | None) -> Plan:
+    """Plan a text, or the file as it lies there, against what runs. Raises ConfigErrors."""
+    file = program.file.absolute()
+
+    def read(path: Path) -> bytes:
+        return text.encode() if text is not None and path == file else path.read_bytes()
+
+    wanted = program.container.loader()(file, read).deployment
+    scrub.hide(secret_values(wanted))
+    return plan(program.supervisor.applied, wanted)

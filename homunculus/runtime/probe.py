@@ -1,0 +1,76 @@
+"""Asks a routing table who would answer: `homunculus route`, the API and route probes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from homunculus.model import Address, Author, Message, runtime_key
+from homunculus.runtime.routes import Routes, RuleCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The arguments of `homunculus route`: a message that nobody sent."""
+
+    platform: str
+    adapter: str | None = None
+    guild: str | None = None
+    workspace: str | None = None
+    channel: str | None = None
+    chat: str | None = None
+    user: str = ""
+    dm: bool = False
+    mention: bool = False
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Probe:
+        """Build one from arguments by name; absent and null ones keep their defaults."""
+        return cls(**{name: value for name, value in arguments.items() if value is not None})
+
+    def message(self) -> Message:
+        """Return the message it stands for."""
+        name = None if self.adapter in (None, "default") else self.adapter
+        place = self.channel or self.chat or (self.user if self.dm else "")
+        address = Address(
+            self.platform,
+            runtime_key(self.platform, name),
+            account="",
+            place=place,
+            space=self.guild or self.workspace,
+            direct=self.dm,
+        )
+        return Message("probe", address, Author(self.user, self.user), "probe", mentioned=self.mention)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """Who would answer, why, and how every rule fared."""
+
+    agent_id: str | None
+    reason: str
+    rules: tuple[RuleCheck, ...]
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        return {
+            "agent_id": self.agent_id,
+            "reason": self.reason,
+            "rules": [
+                {
+                    "path": check.binding.path,
+                    "agent_id": check.binding.agent_id,
+                    "matches": check.matches,
+                    "failing": check.failing,
+                }
+                for check in self.rules
+            ],
+        }
+
+
+def ask(routes: Routes, probe: Probe) -> ProbeAnswer:
+    """Hold a probe against a table."""
+    message = probe.message()
+    route = routes.match(message)
+    return ProbeAnswer(route.agent_id, route.reason, routes.explain(message))

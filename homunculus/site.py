@@ -1,0 +1,111 @@
+"""The web server as the deployment wants it: started, moved and stopped by reloads. Owns its task and the run file.
+
+A server that cannot listen fails alone, with its reason: the NPCs go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from loguru import logger
+
+from homunculus.config.identity import Identity
+from homunculus.errors import HomunculusError, Refused
+from homunculus.logs import scrub
+from homunculus.model import ServerSpec
+from homunculus.runtime.lock import RunFile, api_token
+from homunculus.web.app import Running, build_app
+from homunculus.web.server import Listening, WebServer
+from homunculus.web.sessions import Sessions
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Site:
+    """Follow the `server` section. `listening` says where it is up, `fault` why it is not."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        file: Path,
+        running: Callable[[Sessions], Running],
+        closing: Callable[[], None],
+    ) -> None:
+        self._identity, self._file = identity, file
+        self._running, self._closing = running, closing
+        self._run_file = RunFile(identity.data_home, identity.bot_name)
+        # All the mutable state: what is wanted, what is up, and the task that brings the two together.
+        self._wanted: ServerSpec | None = None
+        self._applied: ServerSpec | None = None
+        self._server: WebServer | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self.sessions: Sessions | None = None
+        self.listening: Listening | None = None
+        self.fault = ""
+
+    def follow(self, wanted: ServerSpec) -> None:
+        """Serve as this section says, from soon on."""
+        self._wanted = wanted
+        if self._moving is None or self._moving.done():
+            self._moving = asyncio.create_task(self._move(), name="web server follows the file")
+
+    async def settled(self) -> None:
+        """Wait until the server is as it was last wanted."""
+        while self._moving is not None and not self._moving.done():
+            await asyncio.shield(self._moving)
+
+    async def aclose(self) -> None:
+        """Stop serving. Safe twice."""
+        await self.settled()
+        await self._stop()
+
+    def sign_in_link(self) -> str:
+        """Return a link that signs one browser in, once; empty while there is no server."""
+        if self.listening is None or self.sessions is None:
+            return ""
+        return f"{self.listening.url}/sign-in?code={self.sessions.issue_code()}"
+
+    async def _move(self) -> None:
+        while self._wanted is not None and self._wanted != self._applied:
+            wanted = self._wanted
+            await self._stop()
+            self._applied = wanted
+            try:
+                if wanted.enabled:
+                    await self._start(wanted)
+            except HomunculusError as error:
+                self.fault = str(error)
+                logger.bind(reason=self.fault).error("the web server could not start")
+            address = self.listening.url if self.listening else ""
+            self._run_file.write(pid=os.getpid(), address=address, file=self._file.absolute())
+
+    async def _start(self, wanted: ServerSpec) -> None:
+        token = self._token(wanted)
+        scrub.hide([token])
+        self.sessions = Sessions(token)
+        server = WebServer(
+            build_app(self._running(self.sessions)),
+            host=wanted.host,
+            port=wanted.port,
+            port_written=wanted.port_written,
+            closing=self._closing,
+        )
+        self.listening = await server.start()
+        self._server = server
+
+    async def _stop(self) -> None:
+        server, self._server = self._server, None
+        self.listening, self.fault = None, ""
+        if server is not None:
+            await server.aclose()
+
+    def _token(self, wanted: ServerSpec) -> str:
+        if wanted.token is not None and wanted.token.value:
+            return wanted.token.value
+        if wanted.host not in LOOPBACK:
+            source = wanted.token.source if wanted.token else "server.token"
+            raise Refused(f"{source} is missing: a server that others can reach needs a token")
+        return api_token(self._identity.data_home, self._identity.bot_name)
