@@ -25,8 +25,8 @@ from homunculus.logs import scrub
 from homunculus.model import Deployment, Prompt
 from homunculus.plan import Plan, plan
 from homunculus.runtime.lock import ProcessLock, RunFile, state_path
-from homunculus.runtime.probe import Probe, ask
 from homunculus.runtime.outcome import Outcome
+from homunculus.runtime.probe import Probe, ask
 from homunculus.runtime.reload import Reloader
 from homunculus.runtime.state import State
 from homunculus.runtime.supervisor import Supervisor
