@@ -31,7 +31,6 @@ _Row = tuple[int, int, str]
 UNAUTHORIZED: Final[_Row] = (401, 0, "401: Unauthorized")
 NOT_FOUND: Final[_Row] = (404, 0, "404: Not Found")
 METHOD_NOT_ALLOWED: Final[_Row] = (405, 0, "405: Method Not Allowed")
-SERVER_ERROR: Final[_Row] = (500, 0, "500: Internal Server Error")
 UNKNOWN_CHANNEL: Final[_Row] = (404, 10003, "Unknown Channel")
 UNKNOWN_GUILD: Final[_Row] = (404, 10004, "Unknown Guild")
 UNKNOWN_MEMBER: Final[_Row] = (404, 10007, "Unknown Member")

@@ -110,6 +110,13 @@ async def test_asked_for_failures_happen_that_often_where_they_were_asked_for(st
     assert [request.status for request in stage.server.requests if request.method == "POST"] == [status, status, 200]
 
 
+async def test_only_a_500_is_json_as_discords_edge_answers_the_others(stage: Stage) -> None:
+    for status in (500, 502, 503, 504):
+        stage.server.fail_next(status=status)
+        reply = await stage.rest("GET", "/users/@me")
+        assert (reply.json is not None) == (status == 500), reply.text
+
+
 async def test_a_failure_after_the_fact_loses_only_the_answer(stage: Stage) -> None:
     stage.server.fail_next(status=504, path_contains="/messages", after=True)
     assert (await stage.send("x", nonce="n", enforce_nonce=True)).status == 504

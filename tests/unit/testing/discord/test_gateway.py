@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -179,6 +181,17 @@ async def test_a_client_that_forgets_its_heartbeat_is_closed_and_may_resume() ->
         wire = await (await stage.connect()).hello()
         await wire.resume(ready["session_id"], 2)
         assert (await wire.receive())["t"] == "RESUMED"
+
+
+async def test_a_client_that_keeps_its_heartbeat_stays() -> None:
+    async with staged(heartbeat_interval=0.1) as stage:
+        wire, _ = await stage.online()
+        await wire.event("GUILD_CREATE")
+        began = time.monotonic()
+        while time.monotonic() - began < 0.5:  # five intervals; without a heartbeat two would be the end
+            await wire.send(1, 2)
+            assert (await wire.receive())["op"] == 11
+            await asyncio.sleep(0.02)
 
 
 async def test_the_daily_allowance_ends_with_a_dead_token() -> None:
