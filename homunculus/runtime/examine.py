@@ -50,18 +50,20 @@ class Found:
         return self.errors is not None or self.plan.removes
 
 
-def examine(load: Load, plan_of: PlanOf, running: Deployment | None, snapshot: Snapshot, traces: Hashable) -> Found:
-    """Load a snapshot and plan it against `running` (None: nothing runs); every failure becomes a finding."""
+def examine(
+    file: Path, snapshot: Snapshot, load: Load, plan_of: PlanOf, running: Deployment | None, traces: Hashable
+) -> Found:
+    """Load a snapshot of `file` (as the person named it) and plan it against `running`; every failure becomes a finding."""
     try:
-        loaded = load(snapshot.file, snapshot.read)
+        loaded = load(file, snapshot.read)
     except ConfigErrors as errors:
         return Found(errors=errors, traces=traces)
     except Exception as error:  # noqa: BLE001 - a loader that fails on some text must not end the reload
         logger.opt(exception=True).debug("loading failed")
-        return Found(errors=one_error(snapshot.file, f"cannot be loaded: {type(error).__name__}", BUG), traces=traces)
+        return Found(errors=one_error(file, f"cannot be loaded: {type(error).__name__}", BUG), traces=traces)
     wanted = loaded.deployment
     plan = plan_of(running or nothing(wanted), wanted)
-    frozen = _errors_of_process(plan, wanted, snapshot.file)
+    frozen = _errors_of_process(plan, wanted, file)
     return Found(None if frozen else wanted, plan, frozen, tuple(loaded.warnings), traces)
 
 

@@ -11,6 +11,8 @@ from homunculus.errors import ConfigError
 from homunculus.model import Reloaded
 from homunculus.plan import Plan
 
+_LINES = 20  # of a plan in the log: a first start has thousands
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -40,8 +42,11 @@ class Outcome:
             logger.warning("{finding}", finding=str(warning))
         for error in self.errors:
             logger.error("{finding}", finding=str(error))
-        for change in self.plan.changes if self.result == "applied" else ():
+        changes = self.plan.changes if self.result == "applied" else ()
+        for change in changes[:_LINES]:
             logger.info("{change}", change=str(change))
+        if len(changes) > _LINES:
+            logger.info("… and {count} more changes", count=len(changes) - _LINES)
         level, sentence = _SENTENCES[self.result]
         logger.bind(generation=self.generation).log(level, sentence)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from pathlib import Path
@@ -35,7 +37,8 @@ class Reloader:
     """Keep what runs equal to one file.
 
     `load` and `plan` run in a thread of its own; `apply` takes the whole wanted deployment and returns once it is live.
-    `redact` gives the text that is kept as a generation, without literal secrets; `last_text` the newest one kept.
+    `redact` gives the text that is kept as a generation, without literal secrets; `add_generation` keeps it with its
+    SHA-256 and returns its number; `last_generation` returns number and text of the newest one.
     All its mutable state lives on the event loop and is written by one look at a time (`_one`), except `_next`.
     """
 
@@ -47,16 +50,17 @@ class Reloader:
         plan: PlanOf,
         apply: Apply,
         emit: Emit,
-        add_generation: Callable[[str], Awaitable[int]],
-        last_text: Callable[[], Awaitable[str | None]],
+        add_generation: Callable[[str, str], Awaitable[int]],
+        last_generation: Callable[[], Awaitable[tuple[int, str] | None]],
         redact: Callable[[Deployment], str],
         clock: Callable[[], float] = time.monotonic,
         pace: Pace | None = None,
         poll: float = 3.0,
     ) -> None:
-        self.file = file.absolute()
+        self.file = Path(os.path.abspath(file))  # noqa: PTH100 - lexical: links are followed anew at every look
+        self._given = file  # as the person named it: errors say it so
         self._load, self._plan, self._apply, self._emit = load, plan, apply, emit
-        self._add_generation, self._last_text, self._redact = add_generation, last_text, redact
+        self._add_generation, self._last_generation, self._redact = add_generation, last_generation, redact
         self._clock, self._pace, self._poll = clock, pace or Pace(), poll
         self._aside = Aside("reload")
         self._one = asyncio.Lock()
@@ -110,13 +114,13 @@ class Reloader:
         """
         async with self._one:
             began = self._clock()
+            self._generation, self._kept = await self._last_generation() or (0, "")
             settled = await self._settled()
             if errors := _errors(settled):
                 outcome = await self._start_last(settled, errors, strict)
             else:
                 outcome = await self._go_live(settled.snapshot, _finding(settled))
-            await self._remember(settled, outcome)
-            self._tell(outcome, began, asked=True)
+            await self._publish(settled, outcome, began, asked=True)
             return outcome
 
     async def run(self) -> None:
@@ -177,14 +181,20 @@ class Reloader:
     async def _settled(self) -> Settled[Found]:
         """Settle the file; the last reading before the switch must agree as well."""
         while True:
-            settled = await settle(self.file, self._examine, self._aside, previous=self._snapshot, pace=self._pace)
+            settled = await settle(
+                self.file,
+                self._examine,
+                self._aside,
+                previous=self._snapshot,
+                pace=self._pace,
+                shown=str(self._given),
+            )
             if not settled.final or await self._aside(settled.snapshot.still):
                 return settled
 
     async def _conclude(self, settled: Settled[Found], began: float, asked: bool) -> Outcome:
         outcome = await self._switch(settled)
-        await self._remember(settled, outcome)
-        self._tell(outcome, began, asked)
+        await self._publish(settled, outcome, began, asked)
         return outcome
 
     async def _switch(self, settled: Settled[Found]) -> Outcome:
@@ -199,10 +209,10 @@ class Reloader:
         except ConfigErrors as errors:
             return self._refused(settled, errors)
         except HomunculusError as error:
-            return self._refused(settled, one_error(self.file, str(error)))
+            return self._refused(settled, one_error(self._given, str(error)))
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the reload: the next save may pass
             logger.exception("applying the deployment failed")
-            return self._refused(settled, one_error(self.file, f"cannot be applied: {type(error).__name__}", BUG))
+            return self._refused(settled, one_error(self._given, f"cannot be applied: {type(error).__name__}", BUG))
 
     async def _go_live(self, snapshot: Snapshot, found: Found) -> Outcome:
         """Apply a deployment and keep its text; raise what `apply` raises."""
@@ -214,10 +224,9 @@ class Reloader:
 
     async def _start_last(self, settled: Settled[Found], errors: ConfigErrors, strict: bool) -> Outcome:
         """Start the text that ran last instead of an invalid file."""
-        text = None if strict else await self._last_text()
-        if text is None:
+        if strict or not self._kept:
             raise errors
-        snapshot = Snapshot(self.file, text=text.encode())
+        snapshot = Snapshot(self.file, text=self._kept.encode())
         found = await self._aside(self._examine, snapshot)
         if found.deployment is None:
             raise errors
@@ -236,41 +245,46 @@ class Reloader:
         if text == self._kept:
             return
         try:
-            self._generation = await self._add_generation(text)
+            self._generation = await self._add_generation(text, hashlib.sha256(text.encode()).hexdigest())
         except Exception as error:  # noqa: BLE001 - any failure of the store: say it and go on
             logger.error("the applied text could not be kept as a generation: {error}", error=error)
         else:
             self._kept = text
 
-    async def _remember(self, settled: Settled[Found], outcome: Outcome) -> None:
-        """Take over what a look found, and watch what it read or missed."""
+    async def _publish(self, settled: Settled[Found], outcome: Outcome, began: float, asked: bool) -> None:
+        """Take over what a look found and tell what is new: a save applied, errors of this text, errors that went away.
+
+        State and event change in one step of the loop; wording and logging thousands of lines is left to the thread.
+        """
+        if settled.final:
+            await self._aside(_exchange, self._snapshot, settled.snapshot)
+        event = await self._aside(outcome.event, self._clock() - began)
+        if settled.final:
+            self._snapshot = settled.snapshot
+            self._watch(settled)
         self._outcome, self._final = outcome, settled.final
         if outcome.result != "unchanged":
             self._news = outcome
-        if not settled.final:
-            return
+        told = (outcome.digest, *event.errors) if outcome.errors else ()
+        news, self._told = outcome.result == "applied" or asked or told != self._told, told
+        if news:
+            self._emit(event)
+            await self._aside(outcome.log)
+
+    def _watch(self, settled: Settled[Found]) -> None:
         errors = _errors(settled)
         running = self._running.watched if self._running else frozenset()
         missed = errors.watched if errors else frozenset()
         watched = frozenset({self.file}) | settled.snapshot.paths | running | missed
         self._traces = settled.found.traces if settled.found and watched == self._watched else None
-        await self._aside(_exchange, self._snapshot, settled.snapshot)
-        self._snapshot, self._watched = settled.snapshot, watched
+        self._watched = watched
         if self._watcher:
             self._watcher.watch(watched)
-
-    def _tell(self, outcome: Outcome, began: float, asked: bool) -> None:
-        """Log and emit what is new: a save applied, errors that were not told for this text, errors that went away."""
-        told = (outcome.digest, *map(str, outcome.errors)) if outcome.errors else ()
-        if outcome.result == "applied" or asked or told != self._told:
-            outcome.log()
-            self._emit(outcome.event(self._clock() - began))
-        self._told = told
 
     # --- in the thread ----------------------------------------------------------------------------------------------
 
     def _examine(self, snapshot: Snapshot) -> Found:
-        return examine(self._load, self._plan, self._running, snapshot, fingerprint(self._watched))
+        return examine(self._given, snapshot, self._load, self._plan, self._running, fingerprint(self._watched))
 
     def _untouched(self, snapshot: Snapshot) -> bool:
         return self._traces is not None and fingerprint(self._watched) == self._traces and snapshot.still()

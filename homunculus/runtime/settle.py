@@ -65,21 +65,28 @@ async def settle(
     *,
     previous: Snapshot | None = None,
     pace: Pace | None = None,
+    shown: str = "",
 ) -> Settled[Found]:
     """Wait for a settled text, examine it in the thread `aside`, and return what was found.
 
     `examine` reads only through the snapshot and puts its failures into what it returns. `previous` is the last settled
-    snapshot: what equals it needs no second proof. A file that does not settle in time is returned as a fault, not final.
+    snapshot: what equals it needs no second proof. `shown` is the file's name for people. A file that does not settle in
+    time is returned as a fault, not final.
     """
     pace = pace or Pace()
     deadline = asyncio.get_running_loop().time() + pace.patience
     while True:
         snapshot = await aside(Snapshot, file, previous)
         try:
+            if snapshot.main.hold is Hold.HELD and not snapshot.main.known:
+                raise Restless
+            if fault := _fault(snapshot, shown or str(file)):
+                await _outlast(snapshot, pace.grace, pace.step, aside)
+                return Settled(snapshot, fault=fault)
             return await _prove(snapshot, examine, aside, previous, pace)
         except Restless:
             if asyncio.get_running_loop().time() > deadline:
-                return Settled(snapshot, fault=_error(file, *_BUSY), final=False)
+                return Settled(snapshot, fault=_error(shown or str(file), *_BUSY, file), final=False)
             await asyncio.sleep(pace.gap)
 
 
@@ -91,11 +98,6 @@ async def _prove(
     pace: Pace,
 ) -> Settled[Found]:
     """Prove one look; raise Restless as soon as anything contradicts it."""
-    if snapshot.main.hold is Hold.HELD and not snapshot.main.known:
-        raise Restless
-    if fault := _fault(snapshot):
-        await _outlast(snapshot, pace.grace, pace.step, aside)
-        return Settled(snapshot, fault=fault)
     # Loading overlaps the gap: a torn text is loaded in vain now and then, a whole one is live that much sooner.
     found = await aside(examine, snapshot)
     await second_look(snapshot, aside, pace)
@@ -134,14 +136,15 @@ _FAULTS = {
 }
 
 
-def _fault(snapshot: Snapshot) -> ConfigErrors | None:
+def _fault(snapshot: Snapshot, shown: str) -> ConfigErrors | None:
     """Say why there is no text to load, if so. An empty file is never a configuration."""
     content = snapshot.content
     if isinstance(content, OSError):
         reason = content.strerror or type(content).__name__
-        return _error(snapshot.file, *_FAULTS.get(content.errno or 0, (f"cannot be read: {reason}", "")))
-    return None if content.strip() else _error(snapshot.file, "is empty", "write a deployment into it")
+        words = _FAULTS.get(content.errno or 0, (f"cannot be read: {reason}", "make it a readable file"))
+        return _error(shown, *words, snapshot.file)
+    return None if content.strip() else _error(shown, "is empty", "write a deployment into it", snapshot.file)
 
 
-def _error(file: Path, message: str, hint: str) -> ConfigErrors:
-    return ConfigErrors((ConfigError(Where(str(file)), message, hint),), watched=frozenset({file}))
+def _error(shown: str, message: str, hint: str, file: Path) -> ConfigErrors:
+    return ConfigErrors((ConfigError(Where(shown), message, hint),), watched=frozenset({file}))

@@ -36,7 +36,7 @@ class Watcher:
         self._print: Hashable = None
         self._listener: _Listener | None = None
         self._retired: set[_Listener] = set()
-        self._heard = False
+        self._heard = self._stale = False
         self._changed = asyncio.Event()
         self._deaf = ""
 
@@ -75,7 +75,7 @@ class Watcher:
     async def _look(self) -> bool:
         """Survey the paths; listen anew where folders came, went or were replaced; tell whether anything differs."""
         found, seen = await asyncio.to_thread(_examine, self._paths, self._hashed)
-        if found.places != self._survey.places or self._listener is None:
+        if found.places != self._survey.places or self._stale or self._listener is None:
             self._listen(found)
         self._survey = found
         before, self._print = self._print, seen
@@ -85,6 +85,7 @@ class Watcher:
         """Begin a new listener; the old one is kept until the new one is up, so that nothing is missed between them."""
         if self._listener:
             self._retired.add(self._listener)
+        self._stale = False
         self._listener = _Listener(sorted(found.places), asyncio.get_running_loop(), self._hear)
 
     def _hear(self, listener: _Listener, sound: frozenset[str] | BaseException) -> None:
@@ -95,6 +96,8 @@ class Watcher:
             self._retired = {old for old in self._retired if not old.ended.is_set()}
             for old in self._retired:
                 old.stop()
+        # A folder that is itself spoken of may be another one by now, even with the same inode number.
+        self._stale = self._stale or not self._survey.places.keys().isdisjoint(sound)
         if not sound or any(map(self._survey.concerns, sound)):
             self._heard = True
             self._changed.set()

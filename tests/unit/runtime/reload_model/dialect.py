@@ -6,20 +6,50 @@
     key                  uses the .env beside the file
     # words              a comment
 
-Owns the loader that the tests give to a Reloader, and `seen`, which tells what runs in the generator's terms.
+Owns its writer, the loader that the tests give to a Reloader, and `seen`, which tells what runs in the generator's terms.
 """
 
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from homunculus.errors import ConfigError, ConfigErrors, Where
 from homunculus.model import AdapterSpec, AgentSpec, Character, Deployment, Secret
+from tests.unit.runtime.reload_model.grammar import Key, Text
 
-Key = tuple[str, tuple[tuple[str, str], ...], str]  # the text, the cards in use, the value from .env
+
+class LinesGrammar:
+    """Write the small language."""
+
+    def write(self, said: Text) -> str:
+        return "".join(f"{line}\n" for line in self._lines(said))
+
+    def torn(self, said: Text, chance: random.Random) -> tuple[Text, str]:
+        cut = Text(said.agents[: chance.randint(1, len(said.agents))])
+        whole = "".join(f"{line}\n" for line in self._lines(cut)[:-1])
+        if chance.random() < 0.5:
+            return cut, whole
+        cut.agents[-1] = cut.agents[-1][:3]  # in the middle of a name
+        return cut, whole[:-3]
+
+    def junk(self, said: Text) -> list[str]:
+        whole = self.write(said)
+        return [f"{whole}agent {said.agents[0]}\n", "\0\x01binary\n", "bot other\n", f"{whole}agent\n", "age"]
+
+    def card(self, content: str) -> str:
+        return f"name {content}\n"
+
+    def card_name(self, card: str) -> str:
+        return f"{card}.card"
+
+    def _lines(self, said: Text) -> list[str]:
+        agents = [f"agent {agent}" for agent in said.agents]
+        cards = [f"card {agent} {card}" for agent, card in said.cards.items()]
+        return ["bot tests", *agents, *cards, *(["key"] if said.key else []), f"# {said.note}"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +80,8 @@ class Lines:
         if self.errors:
             raise ConfigErrors(tuple(self.errors), watched=watched)
         agents = tuple(
-            AgentSpec(agent, Character(name or "-", cards.get(agent, "-")), agent) for agent, name in self.agents.items()
+            AgentSpec(agent, Character(name or "-", cards.get(agent, "-")), agent)
+            for agent, name in self.agents.items()
         )
         key = AdapterSpec("local", credentials=(("token", Secret("env:KEY", self.value)),))
         return Loaded(
@@ -80,11 +111,11 @@ class Lines:
             return ""
         if not content.startswith("name "):
             self._fault(1, f"{path.name} has no name")
-        return content
+        return content.removeprefix("name ").removesuffix("\n")
 
     def _env(self) -> str:
         try:
-            return self.read(self.file.parent / ".env").decode()
+            return self.read(self.file.parent / ".env").decode().removeprefix("KEY=").removesuffix("\n")
         except OSError:
             return ""
 

@@ -7,15 +7,19 @@ edits since the last agreement are printed instead.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import statistics
 import time
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.unit.runtime.reload_model.dialect import Key
+from homunculus.model import Deployment
+from homunculus.runtime.examine import Load
+from tests.unit.runtime.reload_model import dialect, yaml_dialect
 from tests.unit.runtime.reload_model.generator import Edit, World
+from tests.unit.runtime.reload_model.grammar import Grammar, Key
 from tests.unit.runtime.reload_model.rig import Rig, running, writing
 
 
@@ -32,10 +36,8 @@ class Report:
     latency: dict[str, list[float]] = field(default_factory=dict)  # seconds from a save's end to live
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.edits} edits, {self.pauses} pauses, {self.applied} applied in {self.seconds:.1f} s: "
-            f"{len(self.torn)} torn, {len(self.missed)} missed"
-        ]
+        counts = f"{self.edits} edits, {self.pauses} pauses, {self.applied} applied in {self.seconds:.1f} s"
+        lines = [f"{counts}: {len(self.torn)} torn, {len(self.missed)} missed"]
         for how, values in sorted(self.latency.items()):
             if len(values) > 1:
                 cuts = statistics.quantiles(values, n=100)
@@ -54,14 +56,34 @@ def names(edits: list[Edit]) -> str:
     return ", ".join(f"{edit['how']} {Path(edit['path']).name} ({len(edit['data'])})" for edit in edits)
 
 
-async def model(folder: Path, edits: int, seed: int, burst: int = 9) -> Report:
-    """Make random edits in bursts; after each burst what runs must be what the generator says."""
+@dataclass(frozen=True)
+class Language:
+    """How deployments are written, loaded and told apart."""
+
+    grammar: Grammar
+    load: Load
+    seen: Callable[[Deployment], Key]
+    name: str = "deployment.txt"
+
+
+LINES = Language(dialect.LinesGrammar(), dialect.load, dialect.seen)
+YAML = Language(yaml_dialect.YamlGrammar(), yaml_dialect.loader(), yaml_dialect.seen, "deployment.yaml")
+
+
+def ground(folder: Path, seed: int, language: Language) -> tuple[World, Rig]:
+    """Make a world and a rig for it."""
     (folder / "characters").mkdir(parents=True)
-    world, report, chance = World(folder, seed), Report(), random.Random(seed)
+    (folder / "characters" / language.grammar.card_name("plain")).write_text(language.grammar.card("plain"))
+    world = World(folder, seed, language.grammar, language.name)
+    return world, Rig(world.file, load=language.load, seen=language.seen)
+
+
+async def model(folder: Path, edits: int, seed: int, burst: int = 12, language: Language = LINES) -> Report:
+    """Make random edits in bursts; after each burst what runs must be what the generator says."""
+    (world, rig), report, chance = ground(folder, seed, language), Report(), random.Random(seed)
     async with writing() as writer:
         await writer.perform(world.first())
         began, known = time.monotonic(), {world.now()}
-        rig = Rig(world.file)
         async with running(rig):
             while report.edits < edits:
                 batch, possible = [], {rig.running}
@@ -93,19 +115,22 @@ async def _disagreement(rig: Rig, wanted: Key | None, possible: set[Key | None])
 SAVES = ("in_place", "rename", "recreate")
 
 
-async def saves(folder: Path, count: int, seed: int, awaited: float = 0.7, how: tuple[str, ...] = ()) -> Report:
-    """Save valid texts, a third slow and held open, some awaited and some overtaken; time those that are awaited."""
-    (folder / "characters").mkdir(parents=True)
-    world, report, chance = World(folder, seed), Report(), random.Random(seed)
+async def saves(
+    folder: Path, count: int, seed: int, awaited: float = 0.7, how: tuple[str, ...] = (), grow: bool = False
+) -> Report:
+    """Save valid texts, a third slow and held open, some awaited and some overtaken; time those that are awaited.
+
+    With `how` only these kinds; with `grow` no save takes anything away.
+    """
+    (world, rig), report, chance = ground(folder, seed, LINES), Report(), random.Random(seed)
     async with writing() as writer:
         await writer.perform(world.first())
         began, known = time.monotonic(), {world.now()}
-        rig = Rig(world.file)
         async with running(rig):
             while report.edits < count:
                 kind = chance.choice(how) if how else "slow" if report.edits % 3 == 0 else chance.choice(SAVES)
-                edit, before = world.save(kind), world.now()
-                known.add(before)
+                edit = world.save(kind, grow)
+                known.add(world.now())
                 (done,) = await writer.perform([{**edit, "rest": 0.0}])
                 report.edits += 1
                 if chance.random() < awaited or report.edits == count:
@@ -116,3 +141,28 @@ async def saves(folder: Path, count: int, seed: int, awaited: float = 0.7, how: 
         report.torn = [short(key) for key, _ in rig.applied if key not in known]
         report.applied, report.seconds = len(rig.applied), time.monotonic() - began
     return report
+
+
+async def hammered(folder: Path, count: int, seed: int, how: str) -> Report:
+    """Save one way while reloads are asked for without a break: the reader meets every moment of a save."""
+    (world, rig), report = ground(folder, seed, LINES), Report()
+    async with writing() as writer:
+        await writer.perform(world.first())
+        known = {world.now()}
+        async with running(rig):
+            asking = asyncio.create_task(_ask(rig))
+            for _ in range(count):
+                edit = world.save("slow", grow=True)
+                known.add(world.now())
+                quick = {"pauses": [0.003] * len(edit["cuts"]), "how": how} if how != "slow" else {}
+                await writer.perform([{**edit, **quick, "rest": 0.02}])
+            asking.cancel()
+            await asyncio.wait({asking})
+        report.edits, report.applied = count, len(rig.applied)
+        report.torn = [short(key) for key, _ in rig.applied if key not in known]
+    return report
+
+
+async def _ask(rig: Rig) -> None:
+    while True:
+        await rig.reloader.request()

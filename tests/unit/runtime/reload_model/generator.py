@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.unit.runtime.reload_model.dialect import Key
+from tests.unit.runtime.reload_model.grammar import Grammar, Key, Text
 
 Edit = dict[str, Any]
 WHOLE = ("in_place", "in_place", "slow", "slow", "rename", "rename", "recreate", "stamped", "swap")
 CARDS = ("c0", "c1", "c2", "c3")
 
 
-@dataclass
-class Text:
-    """A text of the small language, with what it says."""
-
-    agents: list[str] = field(default_factory=list)
-    cards: dict[str, str] = field(default_factory=dict)  # agent → card
-    key: bool = False
-    note: str = ""
-
-    def __str__(self) -> str:
-        return "".join(f"{line}\n" for line in self.lines)
-
-    @property
-    def lines(self) -> list[str]:
-        agents = [f"agent {agent}" for agent in self.agents]
-        cards = [f"card {agent} {card}" for agent, card in self.cards.items()]
-        return ["bot tests", *agents, *cards, *(["key"] if self.key else []), f"# {self.note}"]
-
-
 class World:
     """What lies on the disk after each edit. `now()` is what should run, or None where nothing valid lies there."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.random = folder, random.Random(seed)
-        self.file = folder / "deployment.txt"
+    def __init__(self, folder: Path, seed: int, grammar: Grammar, name: str) -> None:
+        self.folder, self.random, self.grammar = folder, random.Random(seed), grammar
+        self.file = folder / name
         self._serial = 0
         self._said: Text | None = None  # None: nothing valid
         self._written = ""
@@ -51,7 +31,7 @@ class World:
         if said is None or any(card not in self._cards for card in said.cards.values()):
             return None
         cards = tuple((agent, self._cards[said.cards[agent]]) for agent in said.agents if agent in said.cards)
-        return self._written, cards, self._env if said.key else ""
+        return self._written, cards, str(self._env) if said.key else ""
 
     def first(self) -> list[Edit]:
         """Return the edits that lay the ground: a valid file and every card."""
@@ -80,32 +60,28 @@ class World:
     def _whole(self, how: str) -> Edit:
         """Save a valid text."""
         said = self._text()
-        return self._save(how, said, str(said))
+        return self._save(how, said, self.grammar.write(said))
 
-    def save(self, how: str) -> Edit:
-        """Save a valid text that needs no card: `how` as in the writer, or `slow`: held open with pauses."""
+    def save(self, how: str, grow: bool = False) -> Edit:
+        """Save a valid text that needs no card: `how` as in the writer, or `slow`: held open with pauses.
+
+        With `grow` it takes nothing away from the one before.
+        """
         said = self._text()
         said.cards.clear()
-        return self._save(how, said, str(said))
+        if grow and self._said:
+            said.agents = [*self._said.agents, f"b{self._serial:05}"]
+        return self._save(how, said, self.grammar.write(said))
 
     def _torn(self) -> Edit:
-        """Save the beginning of a text, on purpose: at the end of a line or in an agent's name it is still valid."""
+        """Save the beginning of a text, on purpose: cut where the grammar knows that it is still valid."""
         said = self._text()
         said.cards.clear()
-        count = self.random.randint(1, len(said.agents))
-        cut = Text(said.agents[:count])
-        whole = "".join(f"{line}\n" for line in cut.lines[:-1])
-        if self.random.random() < 0.5:
-            cut.agents[-1] = cut.agents[-1][:3]
-            return self._save(self._quick(), cut, whole[:-3])
-        return self._save(self._quick(), cut, whole)
+        cut, text = self.grammar.torn(said, self.random)
+        return self._save(self._quick(), cut, text)
 
     def _junk(self) -> Edit:
-        said = self._text()
-        text = self.random.choice(
-            [str(said) + f"agent {said.agents[0]}\n", "\0\x01binary\n", "bot other\n", str(said) + "agent\n", "age"]
-        )
-        return self._save(self._quick(), None, text)
+        return self._save(self._quick(), None, self.random.choice(self.grammar.junk(self._text())))
 
     def _nothing(self) -> Edit:
         if self.random.random() < 0.5:
@@ -120,8 +96,9 @@ class World:
         return self._how("touch", self.file, "")
 
     def _save(self, how: str, said: Text | None, text: str) -> Edit:
+        edit = self._how(how, self.file, text)
         self._said, self._written = said, text
-        return self._how(how, self.file, text)
+        return edit
 
     def _text(self) -> Text:
         """Say something new: a few or many agents, so that most saves also take some away."""
@@ -138,20 +115,21 @@ class World:
 
     def _card(self, card: str) -> Edit:
         self._serial += 1
-        self._cards[card] = f"name {self._serial} {'x' * self.random.choice([5, 20000])}\n"
-        path = self.folder / "characters" / f"{card}.card"
-        return self._how(self._quick(), path, self._cards[card])
+        self._cards[card] = f"{self._serial} {'x' * self.random.choice([5, 5000])}"
+        return self._how(self._quick(), self._path(card), self.grammar.card(self._cards[card]))
+
+    def _path(self, card: str) -> Path:
+        return self.folder / "characters" / self.grammar.card_name(card)
 
     def _lost_card(self) -> Edit:
         card = self.random.choice(CARDS)
         self._cards.pop(card, None)
-        path = self.folder / "characters" / f"{card}.card"
-        return self._how(self.random.choice(["remove", "in_place"]), path, "")
+        return self._how(self.random.choice(["remove", "in_place"]), self._path(card), "")
 
     def _secret(self) -> Edit:
         self._serial += 1
-        self._env = self.random.choice(["", f"KEY={self._serial}\n"])
-        return self._how(self._quick() if self._env else "remove", self.folder / ".env", self._env)
+        self._env = self.random.choice(["", f"k{self._serial}"])
+        return self._how(self._quick() if self._env else "remove", self.folder / ".env", f"KEY={self._env}\n")
 
     # --- how --------------------------------------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ from homunculus.runtime.examine import Load
 from homunculus.runtime.reload import Reloader
 from homunculus.runtime.settle import Pace
 from tests.unit.runtime.reload_model import dialect, writer
-from tests.unit.runtime.reload_model.dialect import Key
 from tests.unit.runtime.reload_model.generator import Edit
+from tests.unit.runtime.reload_model.grammar import Key
 
 
 class Writer:
@@ -83,7 +83,7 @@ class Rig:
             apply=self._apply,
             emit=self._emit,
             add_generation=self._add,
-            last_text=self._last,
+            last_generation=self._last,
             redact=lambda deployment: deployment.text,
             pace=pace,
             poll=poll,
@@ -113,12 +113,13 @@ class Rig:
         self.events.append(event)
         self._changed.set()
 
-    async def _add(self, text: str) -> int:
+    async def _add(self, text: str, digest: str) -> int:
+        assert digest == dialect.sha256(text)
         self.texts.append(text)
         return len(self.texts)
 
-    async def _last(self) -> str | None:
-        return self.texts[-1] if self.texts else None
+    async def _last(self) -> tuple[int, str] | None:
+        return (len(self.texts), self.texts[-1]) if self.texts else None
 
 
 @contextlib.asynccontextmanager

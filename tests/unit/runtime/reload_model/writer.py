@@ -30,7 +30,7 @@ def rename(path: Path, data: bytes, pauses: list[float], cuts: list[int]) -> Non
     """Write beside it and move it there; the temporary file may be slow."""
     beside = path.with_name(f".{path.name}.tmp")
     in_place(beside, data, pauses, cuts)
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def recreate(path: Path, data: bytes, pauses: list[float], cuts: list[int]) -> None:
@@ -58,15 +58,15 @@ def stamped(path: Path, data: bytes, pauses: list[float], cuts: list[int]) -> No
 def swap(path: Path, data: bytes, pauses: list[float], cuts: list[int]) -> None:
     """Do as a mounted ConfigMap does: a new folder, `..data` moved onto it, the old folder removed."""
     folder, old = path.parent, path.parent / "..data"
-    gone = Path(os.readlink(old)) if old.is_symlink() else None
+    gone = old.readlink() if old.is_symlink() else None
     fresh = folder / f"..v{time.monotonic_ns()}"
     fresh.mkdir()
     in_place(fresh / path.name, data, pauses, cuts)
     (folder / "..tmp").symlink_to(fresh.name)
-    os.replace(folder / "..tmp", old)
+    (folder / "..tmp").replace(old)
     if not path.is_symlink():
         (folder / ".link").symlink_to(f"..data/{path.name}")
-        os.replace(folder / ".link", path)
+        (folder / ".link").replace(path)
     if gone:
         shutil.rmtree(folder / gone)
 
@@ -95,7 +95,7 @@ def forbidden(path: Path, data: bytes, *_: object) -> None:
     beside = path.with_name(".forbidden")
     beside.write_bytes(data)
     beside.chmod(0)
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 HOW: dict[str, Callable[[Path, bytes, list[float], list[int]], None]] = {
@@ -118,9 +118,9 @@ def _clear(path: Path) -> None:
     """Take away what cannot be written: a folder, a FIFO, a link to nowhere, a forbidden file."""
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
-    elif path.is_symlink() and not path.exists():
-        path.unlink()
-    elif path.exists() and (not stat.S_ISREG(path.stat().st_mode) or not os.access(path, os.W_OK)):
+    elif (path.is_symlink() and not path.exists()) or (
+        path.exists() and (not stat.S_ISREG(path.stat().st_mode) or not os.access(path, os.W_OK))
+    ):
         path.unlink()
 
 
