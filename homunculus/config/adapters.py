@@ -8,7 +8,7 @@ from typing import Any
 
 from homunculus.config.draft import Draft, switch, text, texts
 from homunculus.config.secrets import blank
-from homunculus.config.words import Path, listed, nearest, render, shown
+from homunculus.config.words import Path, bare, did_you_mean, listed, render, shown
 from homunculus.interfaces import Platform
 from homunculus.model import AdapterSpec, Secret, runtime_key
 
@@ -49,16 +49,14 @@ class Adapters:
             place = next((key for key in ("adapter", "platform", "channel") if key in self._entry(path)), "adapter")
             required = draft.platforms[platform].required
             keys = [render((*block, key)) for key in (found.spec.missing if found else required)]
-            other = f", or say which with adapter: {listed(names)}" if names else ""
+            other = f", or say which with adapter: {listed([bare(name) for name in names])}" if names else ""
             fix = f"write {listed(keys, 'and')}{other}"
             draft.findings.error((*path, place), f"the default instance is not configured for {platform}", fix)
         elif found is not None:
             fix = f"write its {listed(found.spec.missing, 'and')}"
             draft.findings.error((*path, "adapter"), f"{shown(name)} has no credentials on {platform}", fix)
         elif name not in names:
-            near = nearest(name, [*names, "default"])
-            add = f"add it under messaging.{platform}.instances"
-            fix = f'did you mean "{near}"?' if near else add
+            fix = did_you_mean(name, [*names, "default"], f"add it under messaging.{platform}.instances")
             draft.findings.error((*path, "adapter"), f"{shown(name)} is not configured for {platform}", fix)
 
     def _entry(self, path: Path) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from typing import Any
 
 from homunculus.config import source
 from homunculus.config.draft import Draft, text, texts
+from homunculus.config.files import is_file, is_folder
 from homunculus.config.schema import Check, character_schema, check, checker
 from homunculus.config.source import Source
-from homunculus.config.words import Path, nearest, shown
+from homunculus.config.words import Path, did_you_mean, masked, shown
 from homunculus.errors import ConfigError, ConfigErrors, Where
 from homunculus.model import Character, Knowledge
 
@@ -131,7 +132,7 @@ class Cards:
         card_or_none = self._used[file]
         if card_or_none is None:
             near = self._files.get(_folded(file.stem))
-            fix = f'did you mean "{near[0].stem}"?' if near else "write the path of a card that is there"
+            fix = f"did you mean {shown(near[0].stem)}?" if near else "write the path of a card that is there"
             self.draft.findings.error(path, f"no card {self.draft.files.shown(file)}", fix)
         if card_or_none is None or card_or_none.errors:
             return None
@@ -142,7 +143,8 @@ class Cards:
 
     def _absent(self, written: str, path: Path) -> None:
         """Word why a name leads to no card, and watch for the file that would heal it."""
-        self.draft.files.watched.add(self.folder / f"{written}.yaml")
+        if _STEM.match(written):
+            self.draft.files.watched.add(self.folder / f"{written}.yaml")
         if self.folder_missing:
             return  # reported once, where the folder is named
         place = self.draft.files.shown(self.folder)
@@ -154,9 +156,8 @@ class Cards:
             fix = f"{foreign[0]} is there, but cards in {FilePath(foreign[0]).suffix} files are not available yet"
         else:
             stems = [files[0].stem for files in self._files.values()]
-            near = nearest(written, stems)
             fault = f"no character {shown(written)} in {place}"
-            fix = f'did you mean "{near}"?' if near else f"write {written}.yaml there"
+            fix = did_you_mean(written, stems, f"write {masked(written)}.yaml there")
         self.draft.findings.error(path, fault, fix)
 
     def _foreign(self) -> list[str]:
@@ -186,7 +187,7 @@ class Cards:
             return written
         portrait = self.draft.files.beside(written, file)
         self.draft.files.watched.add(portrait)
-        if not portrait.is_file() and card.source is not None:
+        if not is_file(portrait) and card.source is not None:
             where = card.source.value(("avatar",))
             hint = "put the picture beside the card"
             missing = ConfigError(where, f"{self.draft.files.shown(portrait)} does not exist", hint)
@@ -200,7 +201,7 @@ def open_cards(draft: Draft, cache: CardCache) -> Cards:
     folder, missing = _folder(draft)
     cards = Cards(draft, cache, folder, missing)
     for file in draft.files.folder(folder):
-        if file.suffix.casefold() in _NATIVE and not file.name.startswith(".") and file.is_file():
+        if file.suffix.casefold() in _NATIVE and not file.name.startswith(".") and is_file(file):
             cards._files.setdefault(_folded(file.stem), []).append(file)
     for several in cards._files.values():
         for later in several[1:]:
@@ -215,15 +216,16 @@ def _folder(draft: Draft) -> tuple[FilePath, bool]:
     if written is None:
         beside, above = (draft.files.beside(name) for name in ("characters", "../characters"))
         draft.files.watched.update((beside, above))
-        return (above if above.is_dir() and not beside.is_dir() else beside), draft.doubtful(("characters",))
+        return (above if is_folder(above) and not is_folder(beside) else beside), draft.doubtful(("characters",))
     try:
         folder = draft.files.beside(written)
     except ValueError as error:
         draft.findings.error(("characters",), str(error), "write the path of a folder")
         return draft.files.beside("characters"), True
-    if not folder.is_dir():
+    there = is_folder(folder)
+    if not there:
         draft.findings.error(("characters",), f"no folder {draft.files.shown(folder)}", "make it, or name another")
-    return folder, not folder.is_dir()
+    return folder, not there
 
 
 def _folded(stem: str) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+MAX_BYTES = 16 * 1024 * 1024  # of any file; what is parsed has limits of its own
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 Read = Callable[[Path], bytes]  # raises FileNotFoundError or another OSError
 
@@ -41,6 +47,7 @@ class Files:
         self.watched.add(path)
         if path not in self._contents:
             try:
+                _refuse_odd(path)
                 self._contents[path] = self.read(path)
             except OSError as error:
                 self._contents[path] = error
@@ -59,6 +66,9 @@ class Files:
 
     def shown(self, path: Path) -> str:
         """Name a file as the person would: relative to the working directory when below it, else as given."""
+        return _UNPRINTABLE.sub("?", self._named(path)).encode("utf-8", "replace").decode()
+
+    def _named(self, path: Path) -> str:
         here = Path.cwd()
         if path.is_relative_to(here):
             return path.relative_to(here).as_posix()
@@ -77,6 +87,34 @@ class Files:
             whole.update(f"{path}\0{size}\0".encode("utf-8", "surrogateescape"))
             whole.update(found or b"")
         return whole.hexdigest()
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a file is there; one that cannot be looked at is not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there; one that cannot be looked at is not."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _refuse_odd(path: Path) -> None:
+    """Refuse what would hang or fill the memory: a pipe, a device, a huge file. What is not there is `read`'s to say."""
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    if stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode) or stat.S_ISSOCK(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file")
+    if found.st_size > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES // 1048576} MiB")
 
 
 def _absolute(path: Path) -> Path:

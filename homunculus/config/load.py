@@ -24,7 +24,8 @@ from homunculus.errors import ConfigError, ConfigErrors, Where
 from homunculus.interfaces import Platform
 from homunculus.model import Deployment
 
-_OLD_KEYS = {"discord", "agent", "memory", "runtime", "model"}  # the sections of v0.1 and v0.2
+_OLD_KEYS = {"discord", "agent", "runtime", "model"}  # sections that only v0.1 and v0.2 have
+_NEW_KEYS = {"version", "messaging", "agents", "channels", "bindings"}
 _SPACEBOT = {"messaging", "bindings", "agents", "defaults", "llm"}
 
 
@@ -112,7 +113,7 @@ def _parse(files: Files, shown: str) -> Source:
         raise _hopeless(shown, "the file is empty", "begin with version: 1")
     if not isinstance(parsed.data, dict):
         raise _hopeless(shown, "a deployment is a mapping of keys to values", "begin with version: 1")
-    if "version" not in parsed.data and _OLD_KEYS & parsed.data.keys() and "agents" not in parsed.data:
+    if _OLD_KEYS & parsed.data.keys() and not _NEW_KEYS & parsed.data.keys():
         raise _old(shown, "a v0.1 or v0.2 file")
     return parsed
 

@@ -8,6 +8,7 @@ from typing import Any
 import regex
 
 from homunculus.config.draft import Draft, switch, text, texts
+from homunculus.config.files import is_file
 from homunculus.config.words import Path, did_you_mean, listed, render, shown
 from homunculus.model import BudgetSpec, MemorySpec, ModelSpec, QmdSpec, ScriptedReply
 
@@ -71,11 +72,10 @@ def _weights(draft: Draft, path: Path, written: str | None) -> str:
         return ""
     try:
         found = draft.files.beside(written)
-        there = found.is_file()
-    except (ValueError, OSError):
+    except ValueError:
         draft.findings.error((*path, "weights"), "not a path that can be opened", "write the path of a .gguf file")
         return ""
-    if not there:
+    if not is_file(found):
         draft.findings.warn(
             (*path, "weights"), f"{draft.files.shown(found)} does not exist", "put the .gguf file there"
         )

@@ -8,7 +8,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from homunculus.config.draft import Draft, text
-from homunculus.config.words import did_you_mean
+from homunculus.config.files import is_file, is_folder
+from homunculus.config.words import did_you_mean, shown
 from homunculus.errors import ConfigError, Where
 from homunculus.model import RulesetSpec
 
@@ -67,7 +68,7 @@ def open_rulesets(draft: Draft, builtin: Mapping[str, str]) -> Rulesets:
     rulesets = Rulesets(draft, builtin, _folder(draft))
     for path, _ in draft.named("rules"):
         if (name := str(path[-1])) not in rulesets.names:
-            draft.findings.key_error(path, f'no ruleset "{name}"', rulesets.fix(name))
+            draft.findings.key_error(path, f"no ruleset {shown(name)}", rulesets.fix(name))
     return rulesets
 
 
@@ -80,9 +81,9 @@ def _folder(draft: Draft) -> dict[str, FilePath]:
     except ValueError as error:
         draft.findings.error(("rulesets",), str(error), "write the path of a folder")
         return {}
-    if not folder.is_dir():
+    if not is_folder(folder):
         draft.findings.error(("rulesets",), f"no folder {draft.files.shown(folder)}", "make it, or drop the key")
-    return {file.stem: file for file in draft.files.folder(folder) if file.suffix == ".md" and file.is_file()}
+    return {file.stem: file for file in draft.files.folder(folder) if file.suffix == ".md" and is_file(file)}
 
 
 def _option(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from homunculus.config.files import Files
 from homunculus.config.findings import Findings
-from homunculus.config.words import Path, masked
+from homunculus.config.words import Path, masked, shown
 from homunculus.errors import ConfigError, Where
 from homunculus.model import Secret
 
@@ -119,13 +119,13 @@ class Secrets:
         try:
             text = self.files.bytes(self.files.beside(name)).decode("utf-8")
         except FileNotFoundError:
-            return None, f"the file {masked(name)} does not exist"
+            return None, f"the file {shown(name)} does not exist"
         except UnicodeDecodeError:
-            return None, f"the file {masked(name)} is not text"
+            return None, f"the file {shown(name)} is not text"
         except (OSError, ValueError) as error:
-            return None, f"the file {masked(name)} cannot be read: {_reason(error)}"
+            return None, f"the file {shown(name)} cannot be read: {_reason(error)}"
         text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
-        return (text, "") if text.strip() else (None, f"the file {masked(name)} is empty")
+        return (text, "") if text.strip() else (None, f"the file {shown(name)} is empty")
 
     def _fix(self, scheme: str) -> str:
         if scheme == "file":

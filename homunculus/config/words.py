@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -43,7 +44,7 @@ def kind(value: object) -> str:
         case int():
             return "a whole number"
         case float():
-            return "a number with a point"
+            return "a number with a point" if math.isfinite(value) else "no finite number"
         case str():
             return "text"
         case list():
@@ -75,7 +76,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Word the fix for a misspelt name: the nearest known one, else `otherwise`."""
     near = nearest(word, known)
-    return f'did you mean "{masked(near)}"?' if near is not None else otherwise
+    return f"did you mean {shown(near)}?" if near is not None else otherwise
+
+
+def bare(word: str) -> str:
+    """Write a name as it would stand in the file: without quotes where it needs none."""
+    return masked(word) if _PLAIN_KEY.match(word) else shown(word)
 
 
 def listed(words: Sequence[str], last: str = "or") -> str:
