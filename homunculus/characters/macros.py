@@ -23,17 +23,18 @@ _MOST_DICE, _MOST_SIDES = 100, 1000
 
 @dataclass(slots=True)
 class _Macro:
-    """One `{{…}}` of the text, with the macros inside it; `source` is how it was written."""
+    """One `{{…}}` of the text, from `start` to `end`, with the macros inside it."""
 
     start: int
     parts: list[str | _Macro] = field(default_factory=list)
-    source: str = ""
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Expansion:
-    """Everything one pass stands on."""
+    """Everything one pass stands on; `whole` is the text as it was written."""
 
+    whole: str
     char: str
     user: str
     original: str | None
@@ -46,7 +47,7 @@ class _Expansion:
     def _part(self, part: str | _Macro, depth: int) -> str:
         if isinstance(part, _Macro):
             value = self._value(part, depth) if depth < _DEEPEST else None
-            return part.source if value is None else value
+            return self.whole[part.start : part.end] if value is None else value
         return {"<bot>": self.char, "<user>": self.user}.get(part.lower(), part)
 
     def _value(self, macro: _Macro, depth: int) -> str | None:
@@ -59,7 +60,7 @@ class _Expansion:
         if name == "//":
             return ""
         if found[2]:
-            return self._with_argument(name, rest, macro.source, depth)
+            return self._with_argument(name, rest, macro, depth)
         return self._plain(name) if rest == [""] else None
 
     def _plain(self, name: str) -> str | None:
@@ -77,7 +78,7 @@ class _Expansion:
             case _:
                 return None
 
-    def _with_argument(self, name: str, rest: list[str | _Macro], source: str, depth: int) -> str | None:
+    def _with_argument(self, name: str, rest: list[str | _Macro], macro: _Macro, depth: int) -> str | None:
         match name:
             case "comment" | "hidden_key":
                 return ""
@@ -86,7 +87,8 @@ class _Expansion:
             case "random":
                 return self._choice(rest, self.random.randrange, depth)
             case "pick":
-                digest = hashlib.sha256(f"{self.char}\0{source}".encode()).digest()
+                written = self.whole[macro.start : macro.end]
+                digest = hashlib.sha256(f"{self.char}\0{written}".encode("utf-8", "replace")).digest()
                 return self._choice(rest, lambda count: int.from_bytes(digest[:8], "big") % count, depth)
             case "roll":
                 return self._roll(self.text(rest, depth + 1))
@@ -118,7 +120,7 @@ def expand(
     `char` and `user` are shown names, inserted as they are. `{{original}}` is replaced only where `original` is given.
     `{{pick:…}}` makes the same choice wherever the same character meets the same macro.
     """
-    expansion = _Expansion(char, user, original, random or randomness.SystemRandom(), now or _local_now)
+    expansion = _Expansion(text, char, user, original, random or randomness.SystemRandom(), now or _local_now)
     return expansion.text(_parsed(text))
 
 
@@ -140,7 +142,7 @@ def _parsed(text: str) -> list[str | _Macro]:
             frames[-1].parts.append(piece[0])
         else:
             macro = frames.pop()
-            macro.source = text[macro.start : end]
+            macro.end = end
             frames[-1].parts.append(macro)
     frames[-1].parts.append(text[end:])
     flat: list[str | _Macro] = list(frames[0].parts)

@@ -76,12 +76,15 @@ class _Section:
         owner, earlier = self.owners.setdefault(namespace, (agent_id, path))
         if owner == agent_id:
             return
-        if self.draft.source.value(earlier) > self.draft.source.value(path):
+        source = self.draft.source
+        if source.key(earlier) > source.key(path):
             self.owners[namespace] = (agent_id, path)
             owner, earlier, path = agent_id, path, earlier
-        line = self.draft.source.value(earlier).line
+        line = source.line(earlier)
         fault = f"the memory namespace {shown(namespace)} belongs to {shown(owner)} (line {line})"
-        self.draft.findings.error(path, fault, "give each agent a namespace of its own")
+        # an agent that names no namespace claims the one of its own id: its key says so
+        report = self.draft.findings.error if path[-1] == "memory_namespace" else self.draft.findings.key_error
+        report(path, fault, "give each agent a namespace of its own")
 
 
 def resolve_agents(draft: Draft, cards: Cards, rulesets: Rulesets, models: Mapping[str, ModelSpec]) -> Agents:
@@ -148,7 +151,10 @@ def _in_place(
 
 def _differing(a: AgentSpec, b: AgentSpec) -> str:
     names = {"character": "character", "ruleset": "skill_ruleset", "model": "model"} | {key: key for key in _PLAIN}
-    return ", ".join(key for name, key in names.items() if getattr(a, name) != getattr(b, name))
+    differing = [key for name, key in names.items() if getattr(a, name) != getattr(b, name)]
+    if "character" in differing and "skill_ruleset" in differing:
+        differing.remove("skill_ruleset")  # most likely the other card's own
+    return ", ".join(differing)
 
 
 def check_agent(draft: Draft, agents: Agents, path: Path, agent_id: str) -> None:

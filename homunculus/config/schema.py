@@ -195,7 +195,8 @@ def _faults(error: ValidationError) -> Iterator[_Fault]:
         name = str(error.instance)
         yield _Fault((*path, name), f"{shown(name)} is not {schema['x-expects']}", _renamed(name), at="key")
     elif "x-fault" in schema and error.validator == "required":
-        yield _Fault((*path, "*"), schema["x-fault"], schema.get("x-fix", ""), at="parent")
+        key = schema["required"][0]
+        yield _Fault((*path, key), schema["x-fault"], schema.get("x-fix", ""), at="parent", missing=key)
     elif "x-fault" in schema:
         yield _Fault(path, schema["x-fault"], schema.get("x-fix", ""), at="key")
     elif error.validator == "additionalProperties":

@@ -135,6 +135,8 @@ _HINTS = (
     ("cannot start any token", "put the value in quotes"),
     ("mapping values are not allowed", "check the indentation, and put a value that contains ': ' in quotes"),
     ("could not find expected ':'", "write key: value, and check the indentation of this line and the one above"),
+    ("flow sequence", "check the brackets and the commas"),
+    ("flow mapping", "check the braces and the commas"),
     ("but found", "check the indentation and the brackets"),
     ("quoted scalar", "close the quotation marks"),
     ("escape", "double the backslash, or use single quotes"),

@@ -170,9 +170,11 @@ def api_token(data_home: Path, bot_name: str) -> str:
     """Return the token of a bot's API; the first call makes it, and every later one reads the same."""
     path = state_path(data_home, bot_name, ".token")
     private_folder(path.parent)
-    if (token := _token(path)) is not None:
+    token = _token(path)
+    if token:
         return token
-    path.unlink(missing_ok=True)  # empty: somebody wants a new one
+    if token is not None:  # emptied: somebody wants a new one
+        path.unlink(missing_ok=True)
     with suppress(FileExistsError):  # another process was first: its token is the one
         write_private(path, secrets.token_urlsafe(32) + "\n", replace=False)
     return path.read_text(encoding="utf-8").strip()
@@ -182,6 +184,6 @@ def _token(path: Path) -> str | None:
     try:
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
-        return path.read_text(encoding="utf-8").strip() or None
+        return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None

@@ -20,6 +20,7 @@ from homunculus.web import pages
 from homunculus.web.api import OPERATIONS
 from homunculus.web.auth import CALLER, Guard, SecurityHeaders
 from homunculus.web.errors import ApiError, Json, problem, translate
+from homunculus.web.limits import TokenBuckets
 from homunculus.web.openapi import document
 from homunculus.web.operation import Call, Operation, check_body, check_query
 from homunculus.web.running import AdapterStatus, Phase, Post, ReloadState, Rooms, Running
@@ -29,15 +30,15 @@ __all__ = ["AdapterStatus", "Phase", "Post", "ReloadState", "Rooms", "Running", 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(running: Running) -> ASGIApp:
-    """Build the ASGI application; nothing in it needs a start or an end."""
+def build_app(running: Running, buckets: TokenBuckets | None = None) -> ASGIApp:
+    """Build the ASGI application; nothing in it needs a start or an end. `buckets` says who may ask how often."""
     operations = (*OPERATIONS, _describe(running))
     routes = [Route(each.path, _endpoint(each, running), methods=[each.method]) for each in operations]
     inner = Starlette(
         routes=[*routes, *pages.routes(running)],
         exception_handlers={HTTPException: _not_here},
     )
-    return SecurityHeaders(Guard(inner, running))
+    return SecurityHeaders(Guard(inner, running, buckets or TokenBuckets()))
 
 
 def _describe(running: Running) -> Operation:

@@ -71,9 +71,9 @@ class SecurityHeaders:
 class Guard:
     """Let in who may come in; write into the scope who it is."""
 
-    def __init__(self, app: ASGIApp, running: Running, buckets: TokenBuckets | None = None) -> None:
+    def __init__(self, app: ASGIApp, running: Running, buckets: TokenBuckets) -> None:
         self._app, self._running = app, running
-        self._buckets = buckets or TokenBuckets()
+        self._buckets = buckets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

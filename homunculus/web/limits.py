@@ -11,18 +11,20 @@ _ADDRESSES = 1024
 
 
 class TokenBuckets:
-    """One bucket an address: `rate` requests a second, and as many at once after a pause."""
+    """One bucket an address: `rate` requests a second, and `burst` (the rate, if not given) at once after a pause."""
 
-    def __init__(self, rate: float = RATE, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._clock = rate, clock
+    def __init__(
+        self, rate: float = RATE, burst: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate, self._burst, self._clock = rate, burst or rate, clock
         # All the mutable state: what is left in each bucket, and when that was true.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, address: str) -> float:
         """Take a token; return 0, or the seconds until there is one again."""
         now = self._clock()
-        left, then = self._buckets.pop(address, (self._rate, now))
-        left = min(self._rate, left + (now - then) * self._rate)
+        left, then = self._buckets.pop(address, (self._burst, now))
+        left = min(self._burst, left + (now - then) * self._rate)
         granted = left >= 1
         self._buckets[address] = (left - 1 if granted else left, now)
         while len(self._buckets) > _ADDRESSES:

@@ -48,7 +48,7 @@ def _head(fixed: Sequence[ChatMessage], least: int, spare: int) -> list[ChatMess
     left = max(least, spare)
     head = []
     for message in fixed:
-        if left <= PER_MESSAGE:
+        if left < PER_MESSAGE:
             break
         head.append(_shortened(message, left - PER_MESSAGE, keep_end=False))
         left -= _price(head[-1])

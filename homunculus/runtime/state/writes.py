@@ -176,7 +176,7 @@ DELETE FROM history WHERE speaker IS NULL AND seq IN (
 """
 SETTLE = """
 UPDATE inbox SET outcome = value->>2, reason = value->>3, done = value->>4 FROM json_each(:rows)
-WHERE inbox.conversation = value->>0 AND inbox.id = value->>1 AND outcome IS NULL;
+WHERE inbox.conversation = value->>0 AND inbox.id = value->>1 AND coalesce(outcome, 'deleted') = 'deleted';
 """
 
 
