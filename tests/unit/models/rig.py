@@ -1,0 +1,66 @@
+"""What tests of models share: services that record, and where the embedded model's weights are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from homunculus.interfaces import ModelServices
+from homunculus.model import Event, ModelProgress
+from homunculus.models.embedded import weights
+
+
+def no_session() -> ClientSession:
+    raise AssertionError("this model must not touch the network")
+
+
+def expand(text: str, *, char: str, user: str) -> str:
+    """Stand in for the macros, visibly: the real ones have tests of their own."""
+    return text.replace("{{char}}", f"<{char}>").replace("{{user}}", f"<{user}>")
+
+
+@dataclass
+class Recorder:
+    """Keep the events of a model."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    @property
+    def phases(self) -> list[str]:
+        return [event.phase for event in self.events if isinstance(event, ModelProgress)]
+
+
+def services(
+    cache: Path = Path("nowhere"),
+    session: Callable[[], ClientSession] = no_session,
+    emit: Callable[[Event], None] = lambda event: None,
+) -> ModelServices:
+    return ModelServices(session=session, expand=expand, cache=cache, emit=emit)
+
+
+def weights_cache() -> Path:
+    """Return the folder that `homunculus fetch-model` fills for tests: kept between runs."""
+    home = os.environ.get("HOMUNCULUS_CACHE")
+    return Path(home) if home else Path.home() / ".cache" / "homunculus" / "models"
+
+
+def embedded_cache() -> Path:
+    """Return a cache that holds the weights; skip with the command that gets them, or fail under CI."""
+    pytest.importorskip("xllamacpp", reason="run: pip install 'homunculus[embedded]'") if not in_ci() else None
+    cache = weights_cache()
+    if weights.find(cache) is None:
+        sentence = f"the embedded model's weights are not in {cache}; run: homunculus fetch-model"
+        pytest.fail(sentence, pytrace=False) if in_ci() else pytest.skip(sentence)
+    return cache
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI") == "true"
