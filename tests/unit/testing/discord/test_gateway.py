@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from homunculus.testing.discord import session
 from tests.unit.testing.discord.conftest import INTENTS, PROPERTIES, TOKEN, Stage, Wire, identify, staged
 
 
@@ -297,6 +298,18 @@ async def test_a_session_expires() -> None:
         assert (await wire.receive())["op"] == 9
 
 
+async def test_a_resume_from_before_what_is_kept_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "REPLAY_LENGTH", 3)
+    async with staged() as stage:
+        ready = await lose(stage)
+        for n in range(4):
+            stage.server.post(stage.channel, stage.ana, str(n))
+        wire = await back(stage)
+        await wire.resume(ready["session_id"], 2)
+        refused = await wire.receive()
+        assert (refused["op"], refused["d"]) == (9, False)
+
+
 @pytest.mark.parametrize("seq", [3, -1, None, "2", True])
 async def test_a_sequence_that_was_never_sent_is_4007(stage: Stage, seq: Any) -> None:
     ready = await lose(stage)
@@ -371,6 +384,9 @@ async def test_an_event_tells_where_it_happened_and_to_whom(stage: Stage) -> Non
     await stage.rest("PUT", f"{stage.here}/{posted.id}/reactions/✅/@me")
     await stage.rest("DELETE", f"{stage.here}/{posted.id}/reactions/✅/@me")
     assert (await wire.event("MESSAGE_REACTION_REMOVE"))["d"]["user_id"] == str(stage.bot.user_id)
+    stage.server.type(stage.channel, stage.ana)
+    typing = (await wire.event("TYPING_START"))["d"]
+    assert (typing["user_id"], typing["member"]["user"]["id"]) == (str(stage.ana.id), str(stage.ana.id))
     stage.server.delete(posted)
     deleted = (await wire.event("MESSAGE_DELETE"))["d"]
     assert deleted == {"id": str(posted.id), "channel_id": str(stage.channel.id), "guild_id": guild}

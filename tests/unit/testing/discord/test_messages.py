@@ -316,6 +316,13 @@ async def test_a_faulty_multipart_body_is_refused(stage: Stage, name: str, value
     assert (reply.status, reply.json["code"]) == (400, expected)
 
 
+async def test_a_nested_multipart_body_is_refused(stage: Stage) -> None:
+    inner, outer = aiohttp.MultipartWriter("form-data"), aiohttp.MultipartWriter("form-data")
+    inner.append("x")
+    outer.append_payload(inner)
+    assert field_error(await stage.rest("POST", stage.here, data=outer)) == "CONTENT_TYPE_INVALID"
+
+
 async def test_files_need_the_permission(stage: Stage) -> None:
     stage.server.deny(stage.bot, stage.channel, "attach_files")
     form = aiohttp.FormData(quote_fields=False)
@@ -474,6 +481,13 @@ async def test_the_twenty_first_emoji_is_30010(stage: Stage) -> None:
         stage.server.react(posted, stage.ana, chr(0x1F600 + n))
     reply = await stage.rest("PUT", f"{stage.here}/{posted.id}/reactions/✅/@me")
     assert (reply.status, reply.json["code"]) == (400, 30010)
+
+
+async def test_taking_back_what_only_others_put_changes_nothing(stage: Stage) -> None:
+    posted = stage.server.post(stage.channel, stage.ana, "hi")
+    stage.server.react(posted, stage.ana, "👀")
+    assert (await stage.rest("DELETE", f"{stage.here}/{posted.id}/reactions/👀/@me")).status == 204
+    assert stage.server.reactions(posted) == {"👀": [stage.ana.id]}
 
 
 async def test_a_reaction_to_an_unknown_message_is_10008(stage: Stage) -> None:
