@@ -77,11 +77,10 @@ class Turns:
         verdict = self._judge(waiting, generation)
         if verdict.answer:
             self._lanes.put(waiting)
-        if not await asyncio.shield(recorded):
-            return Receipt.DUPLICATE
-        if not verdict.answer:
-            await self._end(waiting, "silent", verdict.reason)
-        return Receipt.RECORDED
+        else:
+            # Aside: a delivery may be cancelled with its session, and the message must end all the same.
+            self._tasks.start(self._stay_silent(waiting, verdict.reason), f"end {message.id}")
+        return Receipt.RECORDED if await asyncio.shield(recorded) else Receipt.DUPLICATE
 
     async def resume(self, runner: Runner, message: Message) -> None:
         """Take up a message that was recorded before a crash and never ended; it is routed again."""
@@ -157,6 +156,10 @@ class Turns:
     async def _end(self, waiting: Waiting, outcome: Outcome, reason: str) -> None:
         await self._answer.settle((waiting.message,), outcome, reason)
         self._answer.tell(waiting.message, outcome, reason, waiting.agent_id or None, waiting.rule, *waiting.spans)
+
+    async def _stay_silent(self, waiting: Waiting, reason: str) -> None:
+        if await waiting.stands():
+            await self._end(waiting, "silent", reason)
 
     # -- what a lane does next
 

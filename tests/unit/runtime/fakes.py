@@ -113,7 +113,9 @@ class FakeStore:
 
     def seen(self, message: Message) -> bool:
         known = self.key(message) in self._claims
-        self._claims.add(self.key(message))
+        if not known:
+            self._claims.add(self.key(message))
+            self._world.arrived[message.id] = self._world.arrivals = self._world.arrivals + 1
         return known
 
     async def record(self, message: Message, agent_id: str) -> bool:
@@ -229,8 +231,13 @@ class Server:
 
     def die(self, error: Exception | None = None) -> None:
         for adapter in self.live:
-            if not adapter.dead.done():
-                adapter.dead.set_exception(error) if error else adapter.dead.set_result(None)
+            if adapter.dead.done():
+                continue
+            if error is None:
+                adapter.dead.set_result(None)
+            else:
+                adapter.dead.set_exception(error)
+                adapter.dead.exception()  # nobody need be watching
 
 
 class FakeAdapter:
@@ -299,7 +306,8 @@ class FakeAdapter:
         if not self.dead.done():
             self.dead.cancel()
 
-    def post(self, message: Message) -> None:
+    def wake(self) -> None:
+        """Deliver what is unconfirmed."""
         self._more.set()
 
     async def deliver(self, message: Message) -> Receipt:
@@ -430,6 +438,10 @@ class Think:
         if conversation in world.thinking:
             world.violations.append(f"{conversation} answers two turns at once")
         world.thinking[conversation] = turn
+        for message in turn.messages:
+            row, arrived = world.store.inbox.get(FakeStore.key(message)), world.arrived.get(message.id, 0)
+            if row is not None and agent.id != row.agent_id and world.missing.get(row.agent_id, -1) < arrived:
+                world.violations.append(f"{message.id} is answered by {agent.id}, and {row.agent_id} is still there")
         arrivals = [world.arrived.get(message.id, 0) for message in turn.messages]
         if arrivals != sorted(arrivals) or arrivals[0] < world.last_answered.get(conversation, 0):
             world.violations.append(f"{conversation} answers out of order")
@@ -463,7 +475,11 @@ class Say:
             Reply(f"{turn.id}.{part}", turn.agent.id, name, turn.completion.text, turn.messages[-1].id)
             for part in range(self.world.parts)
         )
-        turn.sent = await self.outbox.post(turn, turn.replies)
+        self.world.posting.add(turn.address.conversation)
+        try:
+            turn.sent = await self.outbox.post(turn, turn.replies)
+        finally:
+            self.world.posting.discard(turn.address.conversation)
 
 
 # --- the world ------------------------------------------------------------------------------------------------------
@@ -489,6 +505,10 @@ class World:
         self.thinking: dict[str, Turn] = {}
         self.turns: list[Turn] = []
         self.arrived: dict[str, int] = {}
+        self.arrivals = 0  # how many messages the runtime has claimed: the order of arrival
+        self.known: set[str] = set()  # every agent there ever was
+        self.missing: dict[str, int] = {}  # agent → arrivals when it was last seen to be missing
+        self.posting: set[str] = set()  # conversations whose reply is on its way out
         self.last_answered: dict[str, int] = {}
         self.pondering: dict[str, asyncio.Event] = {}  # conversation → released when its model may answer
         self.slow = False
@@ -510,13 +530,24 @@ class World:
         )
         return self.supervisor
 
+    async def apply(self, wanted: Deployment) -> None:
+        """Apply a deployment, and remember which agents it takes away."""
+        await self.supervisor.apply(wanted)
+        self.known |= {spec.id for spec in wanted.agents}
+        self.missing |= dict.fromkeys(self.known - {spec.id for spec in wanted.agents}, self.arrivals)
+
     async def stop(self) -> None:
         """Close the supervisor; time passes as it needs."""
         closing = asyncio.create_task(self.supervisor.aclose())
-        while not closing.done():
+        for _ in range(100):
             await calm()
+            if closing.done():
+                return await closing
             self.time.advance(60)
-        await closing
+        closing.cancel()
+        self.violations.append("it does not stop")
+        await asyncio.wait({closing})
+        return None
 
     def server(self, token: str) -> Server:
         return self.servers.setdefault(token, Server(token))
@@ -529,7 +560,6 @@ class World:
         ident = f"m{next(self._ids)}"
         address = Address("discord", "?", self.server(token).account, place, label=f"{token}:{place}")
         made = Message(ident, address, Author("ana", "Ana"), text, time=self.time.now)
-        self.arrived[ident] = int(ident[1:])
         return replace(made, **changes)  # type: ignore[arg-type]
 
     def say(self, token: str, place: str, text: str = "hello") -> Message:
@@ -541,7 +571,7 @@ class World:
     def put(self, message: Message, token: str) -> None:
         self.server(token).unconfirmed.append(message)
         for adapter in self.server(token).live:
-            adapter.post(message)
+            adapter.wake()
 
     async def think(self, prompt: Prompt) -> None:
         await asyncio.sleep(0)

@@ -16,7 +16,7 @@ BOT = Author("b", "Bot", bot=True)
 
 
 async def ready(world: World, **changes: object) -> None:
-    await world.supervisor.apply(replace(FILE, **changes))  # type: ignore[arg-type]
+    await world.apply(replace(FILE, **changes))  # type: ignore[arg-type]
     await calm()
 
 
@@ -152,6 +152,19 @@ async def test_a_mode_that_changed_in_the_file_silences_what_waits() -> None:
         assert world.outcomes()[waiting.id] == ["silent"]
 
 
+async def test_a_silent_message_ends_even_if_its_session_goes_before_it_is_written() -> None:
+    async with running() as world:
+        await ready(world)
+        world.store.commits.clear()
+        said = world.say("t", "1", "quiet")
+        await calm()
+        world.server("t").die()
+        await calm()
+        world.store.commits.set()
+        await calm()
+        assert world.outcomes() == {said.id: ["silent"]}
+
+
 async def test_nobody_there_is_ignored_told_and_not_recorded() -> None:
     async with running() as world:
         await ready(world)
@@ -223,7 +236,7 @@ async def test_a_full_disk_confirms_nothing_answers_nothing_and_heals() -> None:
         assert isinstance(world.live("discord").receipts[-1][1], OSError)
         assert (world.server("t").posts, world.ended()) == ([], [])
         world.store.full = False
-        world.live("discord").post(said)
+        world.live("discord").wake()
         await calm()
         assert world.outcomes() == {said.id: ["answered"]}
 
