@@ -95,6 +95,7 @@ class Site:
         )
         self.listening = await server.start()
         self._server = server
+        logger.bind(address=self.listening.url).info("the web server listens")
 
     async def _stop(self) -> None:
         server, self._server = self._server, None

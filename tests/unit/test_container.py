@@ -1,0 +1,68 @@
+"""The container's wiring is whole, and naming a part does not import it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homunculus.container import Bus, Container, EntryPoints, Http, weights_cache
+from homunculus.model import Event, Reloaded
+from homunculus.runtime.state import State
+
+
+async def test_every_dependency_is_declared(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="state"):
+        Container().check_dependencies()
+    state = await State.open(tmp_path / "state.sqlite")
+    container = Container(state=state)
+    container.check_dependencies()
+    supervisor = container.supervisor()
+    assert supervisor is container.supervisor()
+    await supervisor.aclose()
+    await container.http().aclose()
+    await state.aclose()
+
+
+def test_parts_are_known_by_name_without_being_imported() -> None:
+    code = (
+        "import sys; from homunculus.container import PLATFORMS, PROVIDERS; "
+        "assert {'discord', 'local', 'slack', 'telegram', 'twitch'} <= set(PLATFORMS); "
+        "assert {'embedded', 'openai', 'scripted'} <= set(PROVIDERS); "
+        "heavy = {'discord', 'telegram', 'slack_sdk', 'twitchio', 'xllamacpp', 'numpy'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_an_unknown_part_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        EntryPoints[object]("homunculus.platforms")["irc"]
+
+
+def test_one_failing_subscriber_keeps_no_event_from_the_others() -> None:
+    heard: list[Event] = []
+
+    def broken(event: Event) -> None:
+        raise RuntimeError("no")
+
+    bus = Bus(broken, heard.append)
+    bus.subscribe(heard.append)
+    bus.emit(Reloaded("unchanged", 1))
+    assert heard == [Reloaded("unchanged", 1)] * 2
+
+
+async def test_the_http_session_is_shared_and_closing_is_safe_twice() -> None:
+    http = Http()
+    await http.aclose()
+    assert http.session() is http.session()
+    await http.aclose()
+    await http.aclose()
+
+
+def test_weights_lie_in_the_users_cache_unless_told_otherwise() -> None:
+    assert weights_cache({"HOMUNCULUS_CACHE": "/models"}) == Path("/models")
+    if sys.platform != "win32":
+        assert weights_cache({"XDG_CACHE_HOME": "/cache"}) == Path("/cache/homunculus/models")
