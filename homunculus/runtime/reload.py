@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
-from homunculus.errors import ConfigError, ConfigErrors, HomunculusError
+from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, Refused
 from homunculus.interfaces import Emit
 from homunculus.model import Deployment
 from homunculus.plan import Plan
@@ -36,6 +36,7 @@ Apply = Callable[[Deployment], Awaitable[object]]
 class Reloader:
     """Keep what runs equal to one file.
 
+    Times are in seconds: `poll` between silent looks at the disk, `retry` after an `apply` that failed in passing.
     `load` and `plan` run in a thread of its own; `apply` takes the whole wanted deployment and returns once it is live.
     `redact` gives the text that is kept as a generation, without literal secrets; `add_generation` keeps it with its
     SHA-256 and returns its number; `last_generation` returns number and text of the newest one.
@@ -56,12 +57,13 @@ class Reloader:
         clock: Callable[[], float] = time.monotonic,
         pace: Pace | None = None,
         poll: float = 3.0,
+        retry: float = 10.0,
     ) -> None:
         self.file = Path(os.path.abspath(file))  # noqa: PTH100 - lexical: links are followed anew at every look
         self._given = file  # as the person named it: errors say it so
         self._load, self._plan, self._apply, self._emit = load, plan, apply, emit
         self._add_generation, self._last_generation, self._redact = add_generation, last_generation, redact
-        self._clock, self._pace, self._poll = clock, pace or Pace(), poll
+        self._clock, self._pace, self._poll, self._retry = clock, pace or Pace(), poll, retry
         self._aside = Aside("reload")
         self._one = asyncio.Lock()
         self._next: asyncio.Task[Outcome] | None = None
@@ -74,6 +76,7 @@ class Reloader:
         self._watched = frozenset({self.file})
         self._traces: Hashable = None  # what the watched paths looked like before it; None when that proves nothing
         self._final = True
+        self._postpone = False  # the last apply failed in a way that may pass: look again even if nothing changed
         self._generation = 0
         self._outcome = self._news = Outcome("refused", 0)
         self._asked = False
@@ -208,11 +211,13 @@ class Reloader:
             return await self._go_live(settled.snapshot, found)
         except ConfigErrors as errors:
             return self._refused(settled, errors)
-        except HomunculusError as error:
+        except Refused as error:
             return self._refused(settled, one_error(self._given, str(error)))
+        except HomunculusError as error:
+            return self._postponed(settled, one_error(self._given, str(error), "it is tried again by itself"))
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the reload: the next save may pass
-            logger.exception("applying the deployment failed")
-            return self._refused(settled, one_error(self._given, f"cannot be applied: {type(error).__name__}", BUG))
+            logger.opt(exception=True).debug("applying the deployment failed")
+            return self._postponed(settled, one_error(self._given, f"cannot be applied: {type(error).__name__}", BUG))
 
     async def _go_live(self, snapshot: Snapshot, found: Found) -> Outcome:
         """Apply a deployment and keep its text; raise what `apply` raises."""
@@ -238,6 +243,13 @@ class Reloader:
     def _refused(self, settled: Settled[Found], errors: ConfigErrors) -> Outcome:
         plan = settled.found.plan if settled.found else Plan()
         return Outcome("refused", self._generation, plan, errors.errors, errors.warnings, settled.snapshot.main.sha256)
+
+    def _postponed(self, settled: Settled[Found], errors: ConfigErrors) -> Outcome:
+        """Refuse for now: what stood in the way (a full disk) may go without making a sound."""
+        self._postpone = True
+        if self._watcher:
+            asyncio.get_running_loop().call_later(self._retry, self._watcher.nudge)
+        return self._refused(settled, errors)
 
     async def _keep(self, deployment: Deployment) -> None:
         """Keep the text as a generation; a full disk must not undo what is live."""
@@ -276,7 +288,8 @@ class Reloader:
         running = self._running.watched if self._running else frozenset()
         missed = errors.watched if errors else frozenset()
         watched = frozenset({self.file}) | settled.snapshot.paths | running | missed
-        self._traces = settled.found.traces if settled.found and watched == self._watched else None
+        same, self._postpone = watched == self._watched and not self._postpone, False
+        self._traces = settled.found.traces if settled.found and same else None
         self._watched = watched
         if self._watcher:
             self._watcher.watch(watched)

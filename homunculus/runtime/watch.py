@@ -18,7 +18,7 @@ from loguru import logger
 from homunculus.runtime.survey import Survey, fingerprint, survey
 
 _DEBOUNCE_MS = 50
-_STEP_MS = 10  # an early callback meets half-written files, a late one costs latency
+_STEP_MS = 15  # an early callback meets half-written files, a late one costs latency; each step wakes the processor
 _ALIVE_MS = 100  # how soon a new listener says that it is up, and the longest it takes to end
 
 Heard = Callable[["_Listener", "frozenset[str] | BaseException"], None]
@@ -50,6 +50,11 @@ class Watcher:
         if wanted != self._paths:
             self._paths = wanted
             self._changed.set()
+
+    def nudge(self) -> None:
+        """Yield a batch although nothing made a sound."""
+        self._heard = True
+        self._changed.set()
 
     async def batches(self) -> AsyncGenerator[None, None]:
         """Yield once when listening has begun, then whenever something may have changed. Closing it ends the threads."""
@@ -99,8 +104,7 @@ class Watcher:
         # A folder that is itself spoken of may be another one by now, even with the same inode number.
         self._stale = self._stale or not self._survey.places.keys().isdisjoint(sound)
         if not sound or any(map(self._survey.concerns, sound)):
-            self._heard = True
-            self._changed.set()
+            self.nudge()
         return None
 
     def _deafen(self, listener: _Listener, error: BaseException) -> None:
@@ -116,8 +120,7 @@ class Watcher:
             logger.warning(
                 "cannot watch for changes, looking every {poll} s instead: {error}", poll=self._poll, error=error
             )
-        self._heard = True
-        self._changed.set()
+        self.nudge()
 
     async def _hush(self) -> None:
         listeners = {*self._retired, *filter(None, [self._listener])}
@@ -140,7 +143,7 @@ class _Listener:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end; it does within a step."""
+        """Ask the thread to end; it does within `_ALIVE_MS`."""
         self._stop.set()
 
     def join(self) -> None:
@@ -158,18 +161,20 @@ class _Listener:
     def _listen(self) -> None:
         up = False
         # No filter here: `..data`, folders and hidden files matter, and which names do changes with every survey.
+        # No stop_event either: it would be asked at every step.
         for changes in watchfiles.watch(
             *self._places,
             watch_filter=None,
             debounce=_DEBOUNCE_MS,
             step=_STEP_MS,
-            stop_event=self._stop,
             rust_timeout=_ALIVE_MS,
             yield_on_timeout=True,
             raise_interrupt=False,
             recursive=False,
             ignore_permission_denied=True,
         ):
+            if self._stop.is_set():
+                return
             if changes or not up:
                 self._say(frozenset() if not up else frozenset(path for _, path in changes))
             up = True

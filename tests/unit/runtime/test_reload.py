@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from homunculus.errors import ConfigError, ConfigErrors, Refused, Where
+from homunculus.errors import ConfigError, ConfigErrors, NotReady, Refused, Where
 from homunculus.model import AgentSpec, Character, Deployment
 from homunculus.plan import Change, Plan, plan
 from homunculus.runtime.settle import Pace
@@ -205,6 +205,17 @@ async def test_what_fails_to_apply_is_refused_and_the_next_save_passes(file: Pat
             assert rig.running == (ONE, (), "")
         rig.refuse = None
         file.write_text(TWO)
+        assert await rig.until(runs(rig, TWO))
+
+
+async def test_an_apply_that_failed_in_passing_is_tried_again_without_a_save_and_told_once(file: Path) -> None:
+    async with running(Rig(file, retry=0.05)) as rig:
+        rig.refuse = NotReady("the disk is full")
+        file.write_text(TWO)
+        assert await rig.until(partial(told, rig, "the disk is full"))
+        await asyncio.sleep(0.3)  # several tries
+        assert [event.result for event in rig.events] == ["applied", "refused"]
+        rig.refuse = None
         assert await rig.until(runs(rig, TWO))
 
 

@@ -68,6 +68,7 @@ class Rig:
         seen: Callable[[Deployment], Key] = dialect.seen,
         pace: Pace | None = None,
         poll: float = 60.0,
+        retry: float = 10.0,
         texts: list[str] | None = None,
         plan_of: Callable[[Deployment, Deployment], Plan] = plan,
     ) -> None:
@@ -87,6 +88,7 @@ class Rig:
             redact=lambda deployment: deployment.text,
             pace=pace,
             poll=poll,
+            retry=retry,
         )
 
     @property
