@@ -47,5 +47,5 @@ def make(server: ModelServer, session: ClientSession) -> Make:
 
 
 @pytest.fixture(scope="session")
-def cache() -> Path:
+def weights_here() -> Path:
     return embedded_cache()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from aiohttp import ClientSession
@@ -26,12 +29,14 @@ def expand(text: str, *, char: str, user: str) -> str:
 
 @dataclass
 class Recorder:
-    """Keep the events of a model."""
+    """Keep the events of a model; `heard` is set by the first."""
 
     events: list[Event] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
+        self.heard.set()
 
     @property
     def phases(self) -> list[str]:
@@ -54,13 +59,16 @@ def weights_cache() -> Path:
 
 def embedded_cache() -> Path:
     """Return a cache that holds the weights; skip with the command that gets them, or fail under CI."""
-    pytest.importorskip("xllamacpp", reason="run: pip install 'homunculus[embedded]'") if not in_ci() else None
     cache = weights_cache()
+    if importlib.util.find_spec("xllamacpp") is None:
+        missing("xllamacpp is not installed; run: pip install 'homunculus[embedded]'")
     if weights.find(cache) is None:
-        sentence = f"the embedded model's weights are not in {cache}; run: homunculus fetch-model"
-        pytest.fail(sentence, pytrace=False) if in_ci() else pytest.skip(sentence)
+        missing(f"the embedded model's weights are not in {cache}; run: homunculus fetch-model")
     return cache
 
 
-def in_ci() -> bool:
-    return os.environ.get("CI") == "true"
+def missing(sentence: str) -> NoReturn:
+    """Skip with the sentence that says what to install, or fail where everything must be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
