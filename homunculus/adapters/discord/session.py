@@ -96,6 +96,11 @@ class Session(discord.Client):
                 "A Discord event could not be handled; it is skipped"
             )
 
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """End here rather than begin a second session: a new life of the adapter fetches what was said in between."""
+        if not initial:
+            raise NotReady("Discord could not resume the session; what was said meanwhile has to be fetched")
+
     @property
     def awaited(self) -> frozenset[int]:
         """Return the guilds that were announced and have not arrived."""
@@ -124,11 +129,11 @@ class Session(discord.Client):
         finally:
             running.cancel()
             await asyncio.wait({running})
-            # Once more: a login that was under way may have opened its session after the first.
+            self._stop_hearts()
+            # Once more: a goodbye that took too long did not come this far.
             await self.http.close()
-            self._stop_heartbeats()
 
-    def _stop_heartbeats(self) -> None:
+    def _stop_hearts(self) -> None:
         # A connect that is cut off between HELLO and its return leaves a heart beating that no attribute of ours knows.
         for thread in threading.enumerate():
             if isinstance(thread, KeepAliveHandler) and thread.ws._connection is self._connection:

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from homunculus.adapters.discord import faults
 from homunculus.adapters.discord.adapter import DiscordAdapter
@@ -151,7 +152,9 @@ async def test_a_ban_at_login_says_how_long_to_stay_away(table: Table) -> None:
 async def test_a_guild_in_an_outage_does_not_hold_up_the_rest(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{ADAPTER}.GUILD_PATIENCE", 0.2)
     monkeypatch.setattr(f"{SESSION}.Session.awaited", frozenset({1}))
+    started = asyncio.get_running_loop().time()
     async with table.open():
+        assert 0.2 <= asyncio.get_running_loop().time() - started < 2
         table.server.post(table.tavern, table.ana, "we are here")
         assert (await table.next()).text == "we are here"
 
@@ -189,17 +192,21 @@ async def test_a_dropped_connection_is_resumed_without_dying(table: Table, how: 
         assert not adapter._ended.is_set()
 
 
-async def test_a_session_that_cannot_be_resumed_begins_anew(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(*_: object, **__: object) -> None:
-        """discord.py waits five seconds here."""
-
-    monkeypatch.setattr(f"{SESSION}.Session.before_identify_hook", at_once)
+@pytest.mark.parametrize("how", ["invalidated", "forgotten"])
+async def test_a_session_that_cannot_be_resumed_ends_so_that_a_new_one_catches_up(table: Table, how: str) -> None:
+    async with table.open() as adapter:
+        if how == "invalidated":
+            table.server.invalidate(table.bot, resumable=False)
+        else:
+            table.server.disconnect(table.bot, resumable=False)
+        assert isinstance(await died(adapter), NotReady)
+        assert table.server.identifies(TOKEN) == 1
     async with table.open():
-        table.server.invalidate(table.bot, resumable=False)
-        await table.server.wait_for(lambda server: server.identifies(TOKEN) == 2)
-        await table.server.wait_for(lambda server: server.connections(TOKEN) == 1)
         table.server.post(table.tavern, table.ana, "again")
         assert (await table.next()).text == "again"
+    assert table.server.identifies(TOKEN) == 2
+    assert await no_heart_beats()
+    gc.collect()  # an unclosed connection would complain now
 
 
 async def test_a_silent_socket_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +271,26 @@ async def test_an_error_in_our_own_handling_costs_one_message(table: Table, monk
         assert (await table.next()).text == "even"
 
 
+async def test_a_message_that_could_not_be_recorded_is_logged(table: Table) -> None:
+    async def full(message: Message) -> Receipt:
+        raise NotReady("the disk is full")
+
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    sink = logger.add(lambda line: lines.put_nowait(str(line)), format="{message} {extra}", level="ERROR")
+    adapter = table.adapter()
+    try:
+        await adapter.open(full)
+        await adapter.listen(ALL)
+        said = table.server.post(table.tavern, table.ana, "what a player wrote")
+        line = await asyncio.wait_for(lines.get(), 5)
+    finally:
+        await adapter.aclose()
+        logger.remove(sink)
+    assert line.startswith("A Discord message could not be recorded")
+    assert str(said.id) in line
+    assert "what a player wrote" not in line
+
+
 async def test_a_close_that_was_asked_for_is_no_death(table: Table) -> None:
     async with table.open() as adapter:
         watching = asyncio.create_task(adapter.closed())
@@ -282,22 +309,29 @@ async def test_closing_ends_every_heartbeat_and_connection(table: Table) -> None
     assert await no_heart_beats()
 
 
-async def test_closing_does_not_wait_for_a_deaf_server(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{SESSION}.CLOSE_PATIENCE", 0.2)
+async def test_closing_does_not_wait_for_a_deaf_server(table: Table) -> None:
     adapter = table.adapter()
     await adapter.open(table.deliver)
-    table.server.mute(table.bot)
+    for socket in table.server._gateway.sockets_of(table.bot):
+        assert isinstance(socket._request.transport, asyncio.Transport)
+        socket._request.transport.pause_reading()  # it will never see our goodbye
     async with asyncio.timeout(3):
         await adapter.aclose()
+    assert await no_heart_beats()
+    gc.collect()
 
 
-async def test_closing_in_the_middle_of_a_reconnect_leaves_nothing(table: Table) -> None:
+async def test_a_goodbye_that_hangs_is_cut_short(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(f"{SESSION}.CLOSE_PATIENCE", 0.1)
+    monkeypatch.setattr("discord.Client.close", hang)
     adapter = table.adapter()
     await adapter.open(table.deliver)
-    table.server.invalidate(table.bot, resumable=False)  # discord.py now waits before it identifies again
+    async with asyncio.timeout(3):
+        await adapter.aclose()
     await table.server.wait_for(lambda server: server.connections(TOKEN) == 0)
-    async with asyncio.timeout(3):
-        await adapter.aclose()
     assert await no_heart_beats()
 
 
