@@ -60,8 +60,9 @@ class Subscription:
         self._news.set()
 
     def leave(self) -> None:
-        """Give the place back. Safe twice."""
+        """Give the place back, and end. Safe twice."""
         self._leave(self)
+        self.end()
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Yield each frame, and a comment now and then while there is none."""
@@ -124,7 +125,8 @@ class EventHub:
         reader = Subscription(self._heartbeat, self._readers.discard)
         # The buffer may hold more than a reader may be behind; a gap costs the page one fetch and loses nothing.
         missed = self._missed(last_id) if last_id else []
-        reader.push(b"retry: 1000\n: welcome\n\n")
+        # Even who hears nothing before the line breaks can say where it stood.
+        reader.push(b"retry: 1000\n" + (b"" if last_id else b"id: %d\n" % self._last) + b": welcome\n\n")
         for frame in missed if missed is not None and len(missed) < _BEHIND else [_frame("gap", {}, self._last)]:
             reader.push(frame)
         self._readers.add(reader)
