@@ -83,7 +83,7 @@ class _Section:
         line = source.line(earlier)
         fault = f"the memory namespace {shown(namespace)} belongs to {shown(owner)} (line {line})"
         # an agent that names no namespace claims the one of its own id: its key says so
-        report = self.draft.findings.error if path[-1] == "memory_namespace" else self.draft.findings.key_error
+        report = self.draft.findings.error if len(path) > 2 else self.draft.findings.key_error
         report(path, fault, "give each agent a namespace of its own")
 
 

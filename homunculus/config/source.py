@@ -312,7 +312,7 @@ class _Builder:
         while end and self.text[end - 1].isspace():
             end -= 1
             line -= self.text[end] == "\n"
-        return line, end - (self.text.rfind("\n", 0, end) + 1)
+        return line, max(1, end - (self.text.rfind("\n", 0, end) + 1))
 
     def _check_tag(self, tag: str | None, node: _Node, path: Path) -> None:
         if tag is None or tag == "!" or tag == f"{_CORE}str":
