@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,16 +21,13 @@ from urllib.parse import urlsplit
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import ModelServices, Provider
 from homunculus.model import Completion, ModelSpec, Prompt
-from homunculus.models import answers
+from homunculus.models import answers, wire
 from homunculus.models.answers import Fault, Piece
-from homunculus.models.sse import Events
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
 LONGEST_ANSWER = 256 << 10  # bytes of text
-LONGEST_STREAM = 16 << 20  # bytes on the wire: JSON around each token weighs fifty times the token
-LONGEST_ERROR = 64 << 10
 CONNECT_SECONDS = 10.0
 MOST_STOPS = 4  # what the protocol allows
 _TRUNCATION_NOTE = re.compile(
@@ -159,9 +156,10 @@ class OpenAIModel:
         answer = _Answer()
         silence = self.spec.timeout_seconds
         limits = aiohttp.ClientTimeout(total=10 * silence, sock_connect=min(CONNECT_SECONDS, silence))
+        clock = asyncio.timeout(silence)
         try:
             async with (
-                asyncio.timeout(silence) as clock,
+                clock,
                 session.post(
                     self._url,
                     json=self.payload(prompt),
@@ -171,7 +169,7 @@ class OpenAIModel:
                 ) as response,
             ):
                 if response.status != 200:
-                    self._adapt(await _fault(response), response, key)
+                    self._adapt(await wire.fault(response), response, key)
                     return None
                 async with aclosing(self._pieces(response, key)) as pieces:
                     async for piece in pieces:
@@ -181,8 +179,11 @@ class OpenAIModel:
                             on_text(piece.text)
         except aiohttp.InvalidURL as error:
             raise Refused(f"{_place(self.spec)}: base_url is not an address") from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise NotReady(f"{self._host} could not be reached within {limits.sock_connect:g} s") from error
         except TimeoutError as error:
-            raise NotReady(f"{self._host} was silent for {silence:g} s") from error
+            late = f"was silent for {silence:g} s" if clock.expired() else f"took longer than {limits.total:g} s"
+            raise NotReady(f"{self._host} {late}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise NotReady(f"{self._host}: {_network_fault(error, key)}") from error
         return answer
@@ -190,17 +191,18 @@ class OpenAIModel:
     async def _pieces(self, response: ClientResponse, key: str | None) -> AsyncGenerator[Piece, None]:
         """Yield what the endpoint says, streamed or whole. Raise NotReady when it stops in the middle."""
         if response.content_type == "application/json":
-            yield self._piece(answers.loads(await _read(response, LONGEST_STREAM)), key)
+            yield self._piece(answers.loads(await wire.body(response)), key)
             return
         if response.content_type == "text/html":
             raise Refused(f"{self._host} answered with a web page; check base_url")
         finished = False
-        async for data in _events(response):
-            if data == "[DONE]":
-                return
-            piece = self._piece(answers.loads(data), key)
-            finished = finished or bool(piece.finish)
-            yield piece
+        async with aclosing(wire.events(response)) as events:
+            async for data in events:
+                if data == "[DONE]":
+                    return
+                piece = self._piece(answers.loads(data), key)
+                finished = finished or bool(piece.finish)
+                yield piece
         if not finished:
             raise NotReady(f"{self._host} cut its answer short")
 
@@ -216,7 +218,7 @@ class OpenAIModel:
         """Note a parameter to leave out next time, or raise what the status means."""
         status = response.status
         if 300 <= status < 400:
-            where = answers.shown(_origin(response.headers.get("Location", "")), key)
+            where = answers.shown(wire.origin(response.headers.get("Location", "")), key)
             raise Refused(f"{self._host} answered {status}, a redirect to {where}; write the final address as base_url")
         unsupported = status == 400 and fault.code.startswith("unsupported_")
         if unsupported and fault.param in _REPLACED and fault.param not in self._unsupported:
@@ -259,51 +261,8 @@ class _Turn:
         self.places.release()
 
 
-async def _events(response: ClientResponse) -> AsyncIterator[str]:
-    events, size = Events(), 0
-    try:
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > LONGEST_STREAM:
-                raise Refused(f"the answer took more than {LONGEST_STREAM >> 20} MiB on the wire; lower max_tokens")
-            for data in events.feed(chunk):
-                yield data
-    except ValueError as error:
-        raise NotReady("the endpoint answered something that is no event stream") from error
-    for data in events.close():
-        yield data
-
-
-async def _read(response: ClientResponse, most: int) -> bytes:
-    """Read a body up to a size; what is beyond it is left unread."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) >= most:
-            break
-    return bytes(body[:most])
-
-
-async def _fault(response: ClientResponse) -> Fault:
-    body = await _read(response, LONGEST_ERROR)
-    data = answers.loads(body)
-    if isinstance(data, dict):
-        return answers.read_fault(data)
-    is_text = response.content_type == "text/plain"
-    return Fault(body.decode("utf-8", "replace")) if is_text else Fault()
-
-
 def _network_fault(error: Exception, key: str | None) -> str:
     return answers.shown(str(error), key) or type(error).__name__
-
-
-def _origin(address: str) -> str:
-    """Return scheme and host of an address: its path and query may carry what is not ours to print."""
-    try:
-        parts = urlsplit(address)
-        return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "another path"
-    except ValueError:
-        return "an address that is none"
 
 
 def _checked_host(url: str, spec: ModelSpec) -> str:

@@ -53,8 +53,9 @@ def services(
 
 def weights_cache() -> Path:
     """Return the folder that `homunculus fetch-model` fills for tests: kept between runs."""
-    home = os.environ.get("HOMUNCULUS_CACHE")
-    return Path(home) if home else Path.home() / ".cache" / "homunculus" / "models"
+    if home := os.environ.get("HOMUNCULUS_CACHE"):
+        return Path(home).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "homunculus" / "models"
 
 
 def embedded_cache() -> Path:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from contextlib import suppress
+import sys
+from contextlib import ExitStack, suppress
 
 import pytest
 from aiohttp import ClientSession
 
 from homunculus.errors import NotReady, Refused
 from homunculus.model import ChatMessage, ModelSpec, Prompt, Secret
-from homunculus.models import openai
+from homunculus.models import openai, wire
 from homunculus.models.openai import OPENCLAW, OpenAIModel
 from homunculus.testing.model import ModelServer, Wire
 from homunculus.testing.model_contract import prompt
@@ -238,11 +239,11 @@ async def test_an_endless_answer_is_ended_by_its_size(
     await server.idle()
 
 
-@pytest.mark.parametrize(("name", "body"), [("LONGEST_STREAM", b": padding\n" * 500), ("LONGEST_STREAM", b"x" * 5000)])
+@pytest.mark.parametrize("body", [b": padding\n" * 500, b"x" * 5000])
 async def test_a_stream_that_says_nothing_is_ended_by_its_size(
-    server: ModelServer, make: Make, monkeypatch: pytest.MonkeyPatch, name: str, body: bytes
+    server: ModelServer, make: Make, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
-    monkeypatch.setattr(openai, name, 3000)
+    monkeypatch.setattr(wire, "LONGEST_STREAM", 3000)
     server.junk(body, "text/event-stream")
     with pytest.raises(Refused, match="on the wire"):
         await make().complete(prompt())
@@ -272,6 +273,29 @@ async def test_a_dead_port_may_be_tried_again(make: Make) -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
         port = taken.getsockname()[1]
         with pytest.raises(NotReady, match=f"127.0.0.1:{port}"):
+            await make(base_url=f"http://127.0.0.1:{port}/v1").complete(prompt())
+
+
+async def test_an_answer_that_trickles_on_and_on_is_ended(server: ModelServer, make: Make) -> None:
+    server.endless()
+    server.slow(0.03)
+    with pytest.raises(NotReady, match=r"took longer than 1\.5 s"):
+        await make(timeout_seconds=0.15).complete(prompt())
+    await server.idle()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue of connections is silent on Linux only")
+async def test_a_host_that_does_not_pick_up_is_given_up_soon(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "CONNECT_SECONDS", 0.2)
+    with socket.socket() as deaf, ExitStack() as callers:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):
+            caller = callers.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(deaf.getsockname())
+        port = deaf.getsockname()[1]
+        with pytest.raises(NotReady, match=r"could not be reached within 0\.2 s"):
             await make(base_url=f"http://127.0.0.1:{port}/v1").complete(prompt())
 
 
