@@ -410,20 +410,31 @@ def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
 def _nothing(monkeypatch: pytest.MonkeyPatch) -> None: ...
 
 
+HELD_LONG = ("in_place", 5, 0.5)  # longer than every doubt: only the lease keeps it out
+REOPENED = ("reopened", 60, 0.003)  # closed and opened again within the gap: no lease sees it
+
+
 @needs_leases
 @pytest.mark.parametrize(
-    ("mutant", "how", "torn"),
+    ("mutant", "saves", "pace", "torn"),
     [
-        (_nothing, "slow", False),
-        (_nothing, "reopened", False),
-        (_no_lease, "slow", True),
-        (_no_second_look, "reopened", True),
+        (_nothing, HELD_LONG, Pace(), False),
+        (_nothing, REOPENED, Pace(), False),
+        (_no_lease, HELD_LONG, Pace(), True),
+        (_no_second_look, REOPENED, Pace(doubt=0.0), True),
     ],
 )
 async def test_each_check_of_settling_keeps_torn_saves_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: Callable[[pytest.MonkeyPatch], None], how: str, torn: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mutant: Callable[[pytest.MonkeyPatch], None],
+    saves: tuple[str, int, float],
+    pace: Pace,
+    torn: bool,
 ) -> None:
     """Take a check away and torn saves are applied: of files held open, or of files closed and opened again."""
     mutant(monkeypatch)
-    report = await drive.hammered(tmp_path / "world", 40, seed=3, how=how)
+    how, count, pause = saves
+    report = await drive.hammered(tmp_path / "world", count, 3, how, pause, pace)
+    print(report)
     assert bool(report.torn) == torn, report

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from homunculus.model import Deployment
 from homunculus.runtime.examine import Load
+from homunculus.runtime.settle import Pace
 from tests.unit.runtime.reload_model import dialect, yaml_dialect
 from tests.unit.runtime.reload_model.generator import Edit, World
 from tests.unit.runtime.reload_model.grammar import Grammar, Key
@@ -70,12 +71,12 @@ LINES = Language(dialect.LinesGrammar(), dialect.load, dialect.seen)
 YAML = Language(yaml_dialect.YamlGrammar(), yaml_dialect.loader(), yaml_dialect.seen, "deployment.yaml")
 
 
-def ground(folder: Path, seed: int, language: Language) -> tuple[World, Rig]:
+def ground(folder: Path, seed: int, language: Language, pace: Pace | None = None) -> tuple[World, Rig]:
     """Make a world and a rig for it."""
     (folder / "characters").mkdir(parents=True)
     (folder / "characters" / language.grammar.card_name("plain")).write_text(language.grammar.card("plain"))
     world = World(folder, seed, language.grammar, language.name)
-    return world, Rig(world.file, load=language.load, seen=language.seen)
+    return world, Rig(world.file, load=language.load, seen=language.seen, pace=pace)
 
 
 async def model(folder: Path, edits: int, seed: int, burst: int = 12, language: Language = LINES) -> Report:
@@ -143,19 +144,22 @@ async def saves(
     return report
 
 
-async def hammered(folder: Path, count: int, seed: int, how: str) -> Report:
-    """Save one way while reloads are asked for without a break: the reader meets every moment of a save."""
-    (world, rig), report = ground(folder, seed, LINES), Report()
+async def hammered(folder: Path, count: int, seed: int, how: str, pause: float, pace: Pace) -> Report:
+    """Save in two pieces while reloads are asked for without a break: the reader meets every moment of a save.
+
+    The first piece ends in a newline and is valid; `pause` seconds lie between the two.
+    """
+    (world, rig), report = ground(folder, seed, LINES, pace), Report()
     async with writing() as writer:
         await writer.perform(world.first())
         known = {world.now()}
         async with running(rig):
             asking = asyncio.create_task(_ask(rig))
             for _ in range(count):
-                edit = world.save("slow", grow=True)
+                edit = world.save("in_place", grow=True)
                 known.add(world.now())
-                quick = {"pauses": [0.003] * len(edit["cuts"]), "how": how} if how != "slow" else {}
-                await writer.perform([{**edit, **quick, "rest": 0.02}])
+                cut = len("".join(edit["data"].splitlines(keepends=True)[:2]))
+                await writer.perform([{**edit, "how": how, "cuts": [cut], "pauses": [pause], "rest": 0.02}])
             asking.cancel()
             await asyncio.wait({asking})
         report.edits, report.applied = count, len(rig.applied)
