@@ -31,8 +31,8 @@ INSTALL = "pip install 'homunculus[embedded]'"
 
 ANSWER, WARM = 1, 2  # priorities: the lower goes first, and warming gives way to an answer
 
-Phase = Literal["fetching", "loading"]
-Report = Callable[[Phase, int, int], None]
+Phase = Literal["fetching", "loading", "ready", "failed"]
+Report = Callable[[Phase, int, int, str], None]  # phase, bytes done, bytes in all, detail
 FindWeights = Callable[[Callable[[int, int], None], Callable[[], bool]], Path]
 
 
@@ -133,7 +133,7 @@ class Engine:
 
     def _start_preparing(self, report: Report) -> Future[None]:
         self._tried_at = time.monotonic()
-        self._preparing = self._put(0, lambda job: self._load(report)).future
+        self._preparing = self._put(0, lambda job: self._prepare(report)).future
         return self._preparing
 
     def _put(self, priority: int, work: Callable[[Job], Any]) -> Job:
@@ -172,12 +172,21 @@ class Engine:
         with self._lock:
             self._running = None
 
-    def _load(self, report: Report) -> None:
-        library = _library()
-        path = self._find_weights(lambda done, total: report("fetching", done, total), self._closing.is_set)
-        report("loading", 0, 0)
+    def _prepare(self, report: Report) -> None:
+        """Fetch and load, telling each phase: who tries again in the background waits for no future."""
         try:
-            self._server = library.Server(_parameters(library, path, self.key))
+            self._server = self._load(report)
+        except (NotReady, Refused) as error:
+            report("failed", 0, 0, error.reason)
+            raise
+        report("ready", 0, 0, "")
+
+    def _load(self, report: Report) -> Any:
+        library = _library()
+        path = self._find_weights(lambda done, total: report("fetching", done, total, ""), self._closing.is_set)
+        report("loading", 0, 0, "")
+        try:
+            return library.Server(_parameters(library, path, self.key))
         except RuntimeError as error:
             raise Refused(f"{path}: this is no model that can be loaded; check weights") from error
 

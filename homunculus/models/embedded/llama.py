@@ -17,7 +17,7 @@ from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import ModelServices
 from homunculus.model import ChatMessage, Completion, ModelProgress, ModelSpec, Prompt
 from homunculus.models.embedded import weights
-from homunculus.models.embedded.engine import ANSWER, CONTEXT, WARM, Engine, FindWeights, Outcome, Phase, Shelf
+from homunculus.models.embedded.engine import ANSWER, CONTEXT, WARM, Engine, FindWeights, Outcome, Phase, Report, Shelf
 from homunculus.models.embedded.fit import fitted
 
 LONGEST_WAIT = 600.0  # seconds for weights to arrive, or for the queue to come to us
@@ -102,15 +102,14 @@ class EmbeddedModel:
             if _is_cancelled():
                 raise
             raise NotReady("the embedded model was closed") from None
-        self._tell("ready")
 
-    def _reporter(self) -> Callable[[Phase, int, int], None]:
+    def _reporter(self) -> Report:
         """Return what the engine's thread may call: events are emitted on this loop, while it runs."""
         loop = asyncio.get_running_loop()
 
-        def report(phase: Phase, done: int, total: int) -> None:
+        def report(phase: Phase, done: int, total: int, detail: str) -> None:
             with suppress(RuntimeError):  # the loop has ended, and nobody listens any more
-                loop.call_soon_threadsafe(self._tell, phase, done, total)
+                loop.call_soon_threadsafe(self._tell, phase, done, total, detail)
 
         return report
 
