@@ -23,6 +23,7 @@ from homunculus.runtime.snapshot import Snapshot, take
 from tests.unit.runtime.reload_model import drive
 
 LEASES = sys.platform == "linux"
+LAZY = Pace(quiet=2.0, doubt=2.0)  # tells a wait that was skipped from a slow machine
 needs_leases = pytest.mark.skipif(not LEASES, reason="only Linux tells who holds a file open for writing")
 
 
@@ -218,9 +219,9 @@ def test_no_descriptor_outlives_a_snapshot(file: Path) -> None:
 
 @needs_leases
 async def test_a_quiet_file_settles_after_the_gap(file: Path, aside: Aside) -> None:
-    found, seconds = await timed(file, aside)
+    found, seconds = await timed(file, aside, pace=LAZY)
     assert found.found == Text(b"one\n")
-    assert 0.010 <= seconds < 0.09
+    assert 0.010 <= seconds < 1.0
 
 
 @needs_leases
@@ -276,8 +277,9 @@ async def test_what_was_settled_before_needs_no_quiet_again(
 ) -> None:
     monkeypatch.setattr(snapshot, "held", lambda fd: Hold.UNKNOWN)
     before = settled(file, lambda path: None)
-    _, seconds = await timed(file, aside, previous=before)
-    assert seconds < 0.09
+    _, seconds = await timed(file, aside, previous=before, pace=LAZY)
+    assert seconds < 1.0
+    before.release()
 
 
 async def test_a_text_written_in_place_that_takes_something_away_is_doubted(file: Path, aside: Aside) -> None:
@@ -285,7 +287,7 @@ async def test_a_text_written_in_place_that_takes_something_away_is_doubted(file
     file.write_bytes(b"a\n")
     found, seconds = await timed(file, aside, previous=before, doubt=True, pace=Pace(quiet=0.01))
     assert found.found == Text(b"a\n", suspicious=True)
-    assert 0.15 <= seconds < 0.6
+    assert seconds >= 0.15
     before.release()
 
 
@@ -309,8 +311,8 @@ async def test_a_text_that_was_moved_into_place_is_not_doubted(file: Path, aside
     before = settled(file, lambda path: path.write_bytes(b"a longer text\n"))
     file.with_name("new").write_bytes(b"a\n")
     file.with_name("new").replace(file)
-    _, seconds = await timed(file, aside, previous=before, doubt=True)
-    assert seconds < 0.1
+    _, seconds = await timed(file, aside, previous=before, doubt=True, pace=LAZY)
+    assert seconds < 1.0
     before.release()
 
 
