@@ -36,7 +36,8 @@ def furnish() -> Stage:
     """Return a stage with something to say."""
     return Stage(
         says={
-            "kovach-eod": "*He puts the ledger down, slowly.* Flour's by the door. Lamp oil's a nickel.\n\nThe cellar? Nailed shut since the war. Folk who ask twice don't come a third time.",
+            "kovach-eod": "*He puts the ledger down, slowly.* Flour's by the door. Lamp oil's a nickel.\n\nThe cellar? Nailed shut since the war. "
+            "Folk who ask twice don't come a third time.",
             "lin": "*斟满茶盏* 客官说的那个人，昨夜确实来过。他走的时候，鞋底沾着后山的红泥。",
         },
         fails={"odette": "the model default did not answer within 30 s"},
@@ -88,7 +89,6 @@ async def shoot(browser: Browser, width: int, scheme: Scheme) -> None:
             await picture("company")
         await page.goto(f"{url}/#%40kovach-eod")
         await page.locator(".opening .greeting").wait_for()
-        await picture("welcome")
         await elsewhere(stage)
         await say(page, "Evening. Flour, and a question: what's behind the cellar door?")
         stage.may_think.clear()

@@ -53,6 +53,8 @@ def _describe(running: Running) -> Operation:
 def _endpoint(operation: Operation, running: Running) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
+            if operation.stream and request.method == "HEAD":
+                return Response(media_type="text/event-stream")  # a stream has no end to wait for
             query = check_query(operation.query, request)
             body = await check_body(operation, request) if operation.method == "POST" else {}
             known = request.scope[CALLER] != "nobody"

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -27,6 +27,7 @@ from homunculus.model import (
 
 HEARTBEAT_SECONDS = 15.0
 _PAST = 1000
+_PROGRESS_SECONDS = 0.2
 _BEHIND = 256  # how far a reader may fall behind before it is dropped
 _READERS = 64
 
@@ -96,7 +97,8 @@ class EventHub:
         self._clock, self._heartbeat = clock, heartbeat
         self._past: deque[tuple[int, bytes]] = deque(maxlen=past)
         self._readers: set[Subscription] = set()
-        self._progress: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._progress: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, float] = {}
         self._closed = False
 
     def observe(self, event: Event) -> None:
@@ -104,8 +106,8 @@ class EventHub:
         payload = shown(event)
         if payload is None:
             return
-        if isinstance(event, ModelProgress):
-            self._progress[event.model] = payload
+        if isinstance(event, ModelProgress) and not self._worth_telling(event, payload):
+            return
         self._last = next(self._ids)
         frame = _frame(event.kind, {**payload, "at": round(self._clock(), 3)}, self._last)
         self._past.append((self._last, frame))
@@ -113,6 +115,15 @@ class EventHub:
             reader.push(frame)
             if reader.dropped:
                 self._readers.discard(reader)
+
+    def _worth_telling(self, event: ModelProgress, payload: dict[str, Any]) -> bool:
+        """Note how far a model is; a download tells of every chunk, and a few words a second are enough for people."""
+        before, self._progress[event.model] = self._progress.get(event.model), payload
+        told, now = self._told.get(event.model, 0.0), self._clock()
+        if before is not None and before["phase"] == event.phase and 0 <= now - told < _PROGRESS_SECONDS:
+            return False
+        self._told[event.model] = now
+        return True
 
     def progress(self) -> list[dict[str, Any]]:
         """Return the last word of each model that told how it gets ready."""

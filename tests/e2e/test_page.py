@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,6 +17,7 @@ from homunculus.web.server import Listening
 from tests.e2e.browser import launched, required, sign_in
 from tests.unit.web.stage import TOKEN, Stage, Status, broken
 
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>{{char}}'
 
 
@@ -172,6 +175,22 @@ async def test_adapters_show_their_state_and_why(page: Page, stage: Stage) -> No
     await expect(chip).to_have_attribute("data-state", "ready")
 
 
+async def test_a_portrait_takes_the_place_of_the_letter(
+    page: Page, stage: Stage, at: Listening, tmp_path: Path
+) -> None:
+    portrait = tmp_path / "lin.png"
+    portrait.write_bytes(base64.b64decode(PIXEL))
+    first, second, *others = stage.current.agents
+    drawn = [
+        replace(agent, character=replace(agent.character, avatar=str(path)))
+        for agent, path in ((first, tmp_path / "lost.png"), (second, portrait))
+    ]
+    stage.current = replace(stage.current, agents=(*drawn, *others))
+    await page.reload()
+    await expect(page.locator(".agent", has_text="林娘").locator(".seal img")).to_be_visible()
+    await expect(page.locator(".agent", has_text="Kovach").locator(".seal")).to_have_text("K")
+
+
 async def test_declared_places_are_rooms_of_their_own(page: Page, stage: Stage, at: Listening) -> None:
     await page.get_by_role("link", name="听雨楼").click()
     await expect(page.locator("#who-where")).to_have_text("in 听雨楼")
@@ -272,7 +291,9 @@ async def test_words_can_be_read(page: Page, stage: Stage, at: Listening, scheme
             """([ink, paper]) => {
               const light = (name) => {
                 const hex = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-                const part = (at) => { const c = parseInt(hex.slice(at, at + 2), 16) / 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
+                const part = (at) => {
+                  const c = parseInt(hex.slice(at, at + 2), 16) / 255;
+                  return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
                 return 0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5);
               };
               const [a, b] = [light(ink), light(paper)].sort((x, y) => y - x);

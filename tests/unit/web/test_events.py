@@ -73,7 +73,7 @@ async def test_a_reader_that_comes_back_gets_what_it_missed(stage: Stage, caller
 
 @pytest.mark.parametrize("last", ["1", "9" * 18, "x", "-1", "٣", "9" * 500])
 async def test_an_id_that_is_not_ours_is_a_gap(caller: httpx.AsyncClient, last: str) -> None:
-    async with caller.stream("GET", "/api/events", headers={"Last-Event-ID": last.encode()}) as stream:
+    async with caller.stream("GET", "/api/events", headers=[(b"Last-Event-ID", last.encode())]) as stream:
         assert [kind for kind, _, _ in await take(stream, 1)] == ["gap"]
 
 
@@ -167,6 +167,25 @@ def test_the_last_progress_of_each_model_is_kept() -> None:
         hub.observe(ModelProgress("a", "fetching", done, 9))
     hub.observe(ModelProgress("b", "ready"))
     assert [(p["model"], p["done"], p["phase"]) for p in hub.progress()] == [("a", 3, "fetching"), ("b", 0, "ready")]
+
+
+def test_a_download_does_not_flood_the_stream() -> None:
+    now = 100.0
+    hub = EventHub(clock=lambda: now)
+    for done in range(1000):
+        now += 0.001
+        hub.observe(ModelProgress("a", "fetching", done, 1000))
+    hub.observe(ModelProgress("a", "loading"))
+    hub.observe(ModelProgress("a", "ready"))
+    phases = [json.loads(frame.split(b"data: ")[1])["phase"] for _, frame in hub._past]
+    assert 4 <= phases.count("fetching") <= 6
+    assert phases[-2:] == ["loading", "ready"]
+
+
+async def test_a_stream_can_be_asked_for_its_head(caller: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(5):
+        answer = await caller.head("/api/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
 
 
 @given(past=st.integers(1, 20), total=st.integers(0, 40), data=st.data())

@@ -81,7 +81,7 @@ async def test_closing_is_bounded_even_with_a_request_that_never_ends() -> None:
 
     server = WebServer(endless, port=0)
     at = await server.start()
-    reader, writer = await asyncio.open_connection(at.host, at.port)
+    _, writer = await asyncio.open_connection(at.host, at.port)
     writer.write(f"GET / HTTP/1.1\r\nHost: {at.host}\r\n\r\n".encode())
     await stuck.wait()
     began = time.monotonic()
