@@ -6,7 +6,7 @@ Owns no state. Everything here is asked anew on each request, so a reload needs 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from homunculus.errors import ConfigError
@@ -94,7 +94,6 @@ class Running:
     """
 
     version: str
-    token: str = field(repr=False)
     phase: Callable[[], Phase]
     deployment: Callable[[], Deployment]
     generation: Callable[[], int]

@@ -195,7 +195,6 @@ class Stage:
     def running(self) -> Running:
         return Running(
             version="0.3.0",
-            token=TOKEN,
             phase=lambda: self.now,
             deployment=lambda: self.current,
             generation=lambda: 7,
