@@ -132,7 +132,9 @@ def _instance(
             credentials.append((key, secret))
     missing = tuple(key for key in platform.required if blank(entry.get(key)))
     if enabled and missing and not any(draft.doubtful((*path, key)) for key in missing):
-        fix = f"write {listed(missing, 'and')}" + ("; nothing is inherited between instances" if name or "instances" in entry else "")
+        fix = f"write {listed(missing, 'and')}" + (
+            "; nothing is inherited between instances" if name or "instances" in entry else ""
+        )
         draft.findings.key_warn(path, f"{runtime_key(platform.name, name)} has no credentials and stays down", fix)
     bots = entry.get("allow_bot_messages", False)
     return AdapterSpec(

@@ -11,7 +11,7 @@ from homunculus.config.draft import Draft, text
 from homunculus.config.models import DEFAULT as DEFAULT_MODEL
 from homunculus.config.rulesets import DEFAULT as DEFAULT_RULESET
 from homunculus.config.rulesets import Rulesets
-from homunculus.config.words import Path, did_you_mean, render, shown
+from homunculus.config.words import Path, render, shown
 from homunculus.model import AgentSpec, Character, ModelSpec
 
 _PLAIN = ("respond", "history_size", "token_budget", "stream", "greeting")
@@ -159,6 +159,5 @@ def _differing(a: AgentSpec, b: AgentSpec) -> str:
 
 def check_agent(draft: Draft, agents: Agents, path: Path, agent_id: str) -> None:
     """Report a reference to an agent that was not written."""
-    if agent_id not in agents.ids and not draft.doubtful(("agents",)):
-        fix = did_you_mean(agent_id, sorted(agents.ids), "add it under agents")
-        draft.findings.error(path, f"no agent {shown(agent_id)}", fix)
+    if not draft.doubtful(("agents",)):
+        draft.refers(path, agent_id, "agent", agents.ids, "add it under agents")

@@ -89,6 +89,7 @@ class Cards:
     errors: list[ConfigError] = field(default_factory=list)
     warnings: list[ConfigError] = field(default_factory=list)
     _files: dict[str, list[FilePath]] = field(default_factory=dict)
+    _foreign: dict[str, FilePath] = field(default_factory=dict)
     _used: dict[FilePath, Card | None] = field(default_factory=dict)
 
     def find(self, written: str, path: Path) -> tuple[Character, Card] | None:
@@ -148,21 +149,17 @@ class Cards:
         if self.folder_missing:
             return  # reported once, where the folder is named
         place = self.draft.files.shown(self.folder)
-        foreign = [name for name in self._foreign() if _folded(FilePath(name).stem) == _folded(written)]
+        foreign = self._foreign.get(_folded(written))
         if not _STEM.match(written):
             fault, fix = f"{shown(written)} cannot be a character's name", "use letters, digits, _ and -"
         elif foreign:
             fault = f"no character {shown(written)} in {place}"
-            fix = f"{foreign[0]} is there, but cards in {FilePath(foreign[0]).suffix} files are not available yet"
+            fix = f"{foreign.name} is there, but cards in {foreign.suffix} files are not available yet"
         else:
             stems = [files[0].stem for files in self._files.values()]
             fault = f"no character {shown(written)} in {place}"
             fix = did_you_mean(written, stems, f"write {masked(written)}.yaml there")
         self.draft.findings.error(path, fault, fix)
-
-    def _foreign(self) -> list[str]:
-        found = self.draft.files.folder(self.folder)
-        return [file.name for file in found if file.suffix.casefold() in (".json", ".charx")]
 
     def _character(self, card: Card, file: FilePath) -> Character:
         data = card.data
@@ -203,6 +200,8 @@ def open_cards(draft: Draft, cache: CardCache) -> Cards:
     for file in draft.files.folder(folder):
         if file.suffix.casefold() in _NATIVE and not file.name.startswith(".") and is_file(file):
             cards._files.setdefault(_folded(file.stem), []).append(file)
+        elif file.suffix.casefold() in (".json", ".charx"):  # a .png beside a card is its portrait
+            cards._foreign[_folded(file.stem)] = file
     for several in cards._files.values():
         for later in several[1:]:
             where = Where(draft.files.shown(later))

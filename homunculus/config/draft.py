@@ -32,6 +32,7 @@ class Draft:
     secrets: Secrets
     platforms: Mapping[str, Platform]
     _known: dict[str, frozenset[str]] = field(default_factory=dict)
+    _fixes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def section(self, key: str) -> dict[str, Any]:
         """Return a mapping of the root; empty when it was not written."""
@@ -77,7 +78,9 @@ class Draft:
             return True
         if name.startswith("x-"):
             otherwise = "keys that begin with x- are ignored; give it another name"
-        self.findings.error(path, f"no {what} {shown(name)}", did_you_mean(name, sorted(known), otherwise))
+        if (what, name) not in self._fixes:
+            self._fixes[what, name] = did_you_mean(name, sorted(known), otherwise)
+        self.findings.error(path, f"no {what} {shown(name)}", self._fixes[what, name])
         return False
 
     def check_name(self, path: Path, name: str, *, at_key: bool = False) -> bool:

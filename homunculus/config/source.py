@@ -28,13 +28,13 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
+from homunculus.config.scalars import Unwritable, joined, plain_value
 from homunculus.config.words import Path, did_you_mean, kind, masked, render, shown
 from homunculus.errors import ConfigError, ConfigErrors, Where
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_ALIASED = 200_000
-_MAX_DIGITS = 4000  # past this Python refuses to convert
 
 Mark = tuple[int, int]  # 1-based line and column
 
@@ -80,7 +80,7 @@ class Source:
         """Follow the path as far as it was written."""
         here, found = self.data, Marks(self.root, self.root)
         for part in path:
-            entry = self.marks.get(id(here), {}).get(part)
+            entry = self.marks.get(id(here), {}).get(part) if isinstance(here, dict | list) else None
             if entry is None:
                 break
             found, here = entry, here[part]
@@ -104,7 +104,7 @@ def read(content: bytes, file: str) -> Source:
         builder.refuse(_marked(error, file))
     except ReaderError as error:
         builder.refuse(_unreadable(error, file, text))
-    except (YAMLError, ValueError, OverflowError, IndexError, AttributeError, AssertionError):
+    except (YAMLError, ValueError, OverflowError):
         # ruamel has no exception of its own for some hopeless escapes and directives
         builder.refuse(ConfigError(Where(file, *builder.last), "not valid YAML near here", "check quotes and escapes"))
     return Source(file, text, data, root, builder.marks, tuple(builder.faults))
@@ -163,15 +163,6 @@ def _unreadable(error: ReaderError, file: str, text: str) -> ConfigError:
 
 # --- events to data -------------------------------------------------------------------------------------------------
 
-_CONSTANTS: dict[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_NUMBER_STARTS = frozenset("+-.0123456789")
-_INT = re.compile(r"[-+]?[0-9]+\Z")
-_BASED = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _CORE = "tag:yaml.org,2002:"
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -182,27 +173,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "map": (dict,),
 }
 _MERGE = "<<"
-
-
-class _Unwritable(ValueError):
-    """A scalar that stands for nothing we can hold; its text says why."""
-
-
-def _plain(text: str) -> Any:
-    """Resolve a plain scalar by the core schema of YAML 1.2 (section 10.3.2), so dates and `off` stay text."""
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if text[0] not in _NUMBER_STARTS:
-        return text
-    if _INT.match(text):
-        if len(text) > _MAX_DIGITS:
-            raise _Unwritable(f"a number of {len(text)} digits")
-        return int(text)
-    if _BASED.match(text):
-        return int(text, 0)
-    if not _FLOAT.match(text):
-        return text
-    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 class _Node(NamedTuple):
@@ -295,10 +265,10 @@ class _Builder:
         if plain and not text:
             mark = self._before(event)
         try:
-            value = _joined(text)
+            value = joined(text)
             if plain or (tag is not None and tag.removeprefix(_CORE) in ("int", "float", "bool", "null")):
-                value = _plain(value)
-        except _Unwritable as error:
+                value = plain_value(value)
+        except Unwritable as error:
             self._fault(mark, path, f"{error} cannot be held", "write it in quotes, or shorter")
             return _Node("", mark)
         node = _Node(value, mark, plain=text if plain else None)
@@ -394,13 +364,3 @@ class _Builder:
 
 def _mark(event: Event) -> Mark:
     return event.start_mark.line + 1, event.start_mark.column + 1
-
-
-def _joined(text: str) -> str:
-    """Join surrogate pairs, which JSON escapes use; a lone half is no character."""
-    if text.isascii():
-        return text
-    try:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16")
-    except UnicodeDecodeError:
-        raise _Unwritable("half of a surrogate pair") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import math
 import re
@@ -68,8 +69,13 @@ def render(path: Path) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant, or None. Case is ignored."""
+    return _nearest(word.casefold()[:80], tuple(known))
+
+
+@functools.lru_cache(maxsize=256)  # one renamed agent may be missed by ten thousand channels
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
     folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(word.casefold()[:80], folded, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word, folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 
 

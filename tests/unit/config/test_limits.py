@@ -45,6 +45,7 @@ HOSTILE = {
     "depth 41 through an alias": (f"a: &a {'[' * 30}{']' * 30}\nb: {'[' * 10}*a{']' * 10}\n", "through this alias"),
     "4 MiB and one byte": ("#" * (MAX_BYTES + 1), "the file is too large: 4.0 MiB"),
     "an anchor that holds itself": ("a: &a {b: {c: [*a]}}", "an alias inside its own anchor"),
+    "5,000 hexadecimal digits": ("version: 0x" + "f" * 5000, "a number of 5002 digits"),
     "5,000 digits": ("version: 1" + "0" * 5000, "a number of 5001 digits"),
 }
 

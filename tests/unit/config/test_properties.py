@@ -92,9 +92,10 @@ class Writer:
     """Writes YAML, choosing layout by `choose`, and notes where each key and value begins."""
 
     def __init__(self, choose: Callable[[int], int]) -> None:
-        self.lines, self.keys, self.values, self.choose = [""], {}, {}, choose
-        self.keys: Places
-        self.values: Places
+        self.choose = choose
+        self.lines = [""]
+        self.keys: Places = {}
+        self.values: Places = {}
 
     def place(self) -> tuple[int, int]:
         return len(self.lines), len(self.lines[-1]) + 1
