@@ -1,6 +1,6 @@
 """What leaves through one Discord session: posts, reactions, the sign of writing.
 
-Owns the nonce and what is tried again; never splits a text and never decides who speaks.
+Owns the nonce; never splits a text, never tries again and never decides who speaks.
 """
 
 from __future__ import annotations
@@ -19,29 +19,20 @@ from homunculus.errors import Refused, Uncertain
 from homunculus.model import Address, Reply
 
 LIMIT = 2000
-SEND_PATIENCE = 30.0  # seconds for one try, discord.py's own retries included
-SEND_PAUSES = (1.0, 3.0)  # seconds before a send in doubt is repeated: well within Discord's memory for a nonce
 TYPING_EVERY = 8.0  # seconds; Discord shows it for ten
 SEEN = "✅"
 
 
 async def send(session: Session, address: Address, reply: Reply) -> str:
-    """Post one reply and return its id. A try whose fate is unknown is repeated with the same nonce: it appears once."""
-    doubt: Uncertain | None = None
-    for pause in (*SEND_PAUSES, None):
-        try:
-            async with asyncio.timeout(SEND_PATIENCE):
-                return await _post(session, address, reply)
-        except Exception as error:  # noqa: BLE001 - each becomes what the caller should do next
-            fault = faults.of_request(error, f"a message in {address.label or address.place}")
-        if doubt is None and not isinstance(fault, Uncertain):
-            raise fault
-        # Once in doubt, a later refusal says nothing about the first try.
-        doubt = doubt or Uncertain(str(fault))
-        if pause is not None:
-            await asyncio.sleep(pause)
-    assert doubt is not None
-    raise doubt
+    """Post one reply and return its id. One try: whoever repeats it after Uncertain has the nonce to keep it single."""
+    try:
+        return await _post(session, address, reply)
+    except Exception as error:
+        fault = faults.of_request(error, f"a message in {address.label or address.place}")
+        if reply.retried and isinstance(fault, Refused):
+            # Refused now says nothing about the first try, whose fate is unknown.
+            raise Uncertain(f"{fault}, but an earlier try may have arrived") from error
+        raise fault from error
 
 
 async def react(session: Session, address: Address, message_id: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -44,7 +44,7 @@ class _Api(HTTPClient):
         super().__init__(loop, max_ratelimit_timeout=LONGEST_RATE_LIMIT)
         self._api_base = api_base.rstrip("/")
         self._gateway = yarl.URL(gateway) if gateway else DiscordWebSocket.DEFAULT_GATEWAY
-        self._reached = False
+        self._socket: aiohttp.ClientWebSocketResponse | None = None  # the latest
 
     async def request(self, route: Route, **kwargs: Any) -> Any:
         """Ask our own server instead of the default one."""
@@ -58,14 +58,18 @@ class _Api(HTTPClient):
         if asked.origin() == default.origin():
             asked = self._gateway.with_query(asked.query)
         try:
-            socket = await super().ws_connect(str(asked), compress=compress)
+            self._socket = await super().ws_connect(str(asked), compress=compress)
         except (OSError, aiohttp.ClientError) as error:
-            if self._reached:
+            if self._socket is not None:
                 raise
             # Left to itself, discord.py sleeps and then fails over a connection that it never had.
             raise NotReady(f"the gateway {asked.origin()} cannot be reached: {type(error).__name__}") from error
-        self._reached = True
-        return socket
+        return self._socket
+
+    async def hang_up(self) -> None:
+        """Close the latest socket, which nobody else knows when a connect was cut off."""
+        if self._socket is not None:
+            await self._socket.close()
 
 
 class Session(discord.Client):
@@ -81,7 +85,7 @@ class Session(discord.Client):
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             guild_ready_timeout=0,  # the adapter counts guilds itself, and no timer outlives us
         )
-        self.http = self._connection.http = _Api(self.loop, api_base, gateway)
+        self._api = self.http = self._connection.http = _Api(self.loop, api_base, gateway)
         self._listeners_by_event = listeners
 
     def dispatch(self, event: str, /, *args: Any) -> None:
@@ -122,16 +126,22 @@ class Session(discord.Client):
     async def shut(self, running: asyncio.Task[None]) -> None:
         """End the connection and everything that belongs to it, whatever state it is in."""
         try:
-            async with asyncio.timeout(CLOSE_PATIENCE):
-                await self.close()
-        except TimeoutError:
-            logger.info("Discord did not answer our goodbye; hanging up")
-        finally:
+            await self._patiently(self.close())
             running.cancel()
             await asyncio.wait({running})
+            await self._patiently(self._api.hang_up())
+        finally:
+            running.cancel()
             self._stop_hearts()
             # Once more: a goodbye that took too long did not come this far.
             await self.http.close()
+
+    async def _patiently(self, goodbye: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await goodbye
+        except TimeoutError:
+            logger.info("Discord did not answer our goodbye; hanging up")
 
     def _stop_hearts(self) -> None:
         # A connect that is cut off between HELLO and its return leaves a heart beating that no attribute of ours knows.

@@ -335,6 +335,32 @@ async def test_a_goodbye_that_hangs_is_cut_short(table: Table, monkeypatch: pyte
     assert await no_heart_beats()
 
 
+@pytest.mark.parametrize("deaf", [False, True], ids=["polite", "deaf"])
+async def test_an_opening_cut_off_between_hello_and_ready_leaves_nothing(
+    table: Table, monkeypatch: pytest.MonkeyPatch, deaf: bool
+) -> None:
+    monkeypatch.setattr(f"{SESSION}.CLOSE_PATIENCE", 0.2)
+    waiting = asyncio.Event()
+
+    async def before_identify(*_: object, **__: object) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(f"{SESSION}.Session.before_identify_hook", before_identify)
+    adapter = table.adapter()
+    opening = asyncio.create_task(adapter.open(table.deliver))
+    await asyncio.wait_for(waiting.wait(), 5)  # connected, its heart beats, and no attribute of the client knows it yet
+    for socket in table.server._gateway.sockets if deaf else ():
+        assert isinstance(socket._request.transport, asyncio.Transport)
+        socket._request.transport.pause_reading()
+    opening.cancel()
+    async with asyncio.timeout(3):
+        await asyncio.gather(opening, return_exceptions=True)
+        await adapter.aclose()
+    assert await no_heart_beats()
+    gc.collect()  # an unclosed connection would complain now
+
+
 async def test_closing_lets_a_message_be_recorded(table: Table) -> None:
     arrived, recorded = asyncio.Event(), asyncio.Event()
 
