@@ -32,7 +32,9 @@ def load(file: Path) -> Loaded:
 
 
 def server_for(file: Path) -> Server | None:
-    """Return the running server of a file's `data_home` and `bot_name`."""
+    """Return the running server of a file's `data_home` and `bot_name`. Raise ConfigErrors when there is no such file."""
+    if not file.exists():
+        load(file)
     identity = identify(file)
     return server_of(identity.data_home, identity.bot_name, _configured_token(file))
 

@@ -41,10 +41,11 @@ def _asked(server: Server) -> dict[str, Any]:
 
 def _show(server: Server, answer: dict[str, Any]) -> None:
     equal = "running = file" if answer["running_equals_file"] else "running != file"
-    title = f"{answer['bot_name']} · generation {answer['generation']} · {equal} · {server.info.address}"
-    rows = [("adapter", a["runtime_key"], a["state"], a["reason"] or "") for a in answer["adapters"]]
+    about = f"generation {answer['generation']}, {server.info.address}, process {server.info.pid}"
+    rows = [("bot", answer["bot_name"], equal, about)]
+    rows += [("adapter", a["runtime_key"], a["state"], a["reason"] or "") for a in answer["adapters"]]
     rows += [("agent", agent["id"], agent["card"]["name"], f"model {agent['model']}") for agent in answer["agents"]]
-    output.show_table(title, ("", "name", "state", "more"), rows)
+    output.show_table(f"homunculus {answer['version']} · {answer['file']}", ("", "name", "state", "more"), rows)
     for error in answer["errors"]:
         path = f"{error['path']}: " if error["path"] else ""
         hint = f"; {error['hint']}" if error["hint"] else ""

@@ -54,7 +54,7 @@ class BuildPrompt:
             turn=tuple(m.text for m in messages),
             char=agent.character.name,
             user=user,
-            stop=tuple(f"\n{name}:" for name in _speakers(history, messages))[:_MOST_STOPS],
+            stop=tuple(f"\n{name}:" for name in (agent.character.name, *_speakers(history, messages)))[:_MOST_STOPS],
         )
 
     def warm(self, agent: Agent) -> Prompt:

@@ -86,8 +86,8 @@ def test_check_names_every_error_on_a_line_of_its_own_and_is_exit_code_1(file: P
 
 
 def test_a_missing_file_is_an_error_and_no_traceback(tmp_path: Path) -> None:
-    for command in ("check", "plan", "serve"):
-        result = homunculus(command, tmp_path / "nowhere.yaml")
+    for command in (["check"], ["plan"], ["serve"], ["chat"], ["status"], ["route", "--platform", "local"]):
+        result = homunculus(command[0], tmp_path / "nowhere.yaml", *command[1:])
         assert result.returncode == 1, command
         assert "nowhere.yaml" in result.stdout + result.stderr
         assert "Traceback" not in result.stderr
@@ -156,6 +156,7 @@ async def test_status_shows_the_running_server_and_a_fresh_sign_in_link(server: 
     result = await run("status", file)
     assert result.returncode == 0
     assert "agent\tagnes-eod\tAgnes" in result.stdout
+    assert "bot\tcamp\trunning = file\tgeneration 1" in result.stdout
     assert f"Open {server.address}/sign-in?code=" in result.stdout
     as_json = json.loads((await run("status", file, "--json")).stdout)
     assert as_json["running_equals_file"] is True

@@ -9,7 +9,7 @@ from homunculus.model import ChatMessage, Prompt
 from homunculus.pipelines.complete import Complete, cleaned
 from tests.unit.pipelines.turns import Says, turn
 
-PROMPT = Prompt((ChatMessage("user", "Ana: hi"),), char="Kovach", user="Ana", stop=("\nAna:", "\nBo:"))
+PROMPT = Prompt((ChatMessage("user", "Ana: hi"),), char="Kovach", user="Ana", stop=("\nKovach:", "\nAna:", "\nBo:"))
 
 
 async def test_the_agents_own_model_answers() -> None:
@@ -49,6 +49,7 @@ async def test_when_every_model_fails_the_turn_says_each_reason() -> None:
         ("kovach：Evening.", "Evening."),
         ("Evening.\nAna: And you?\nKovach: Fine.", "Evening."),
         ("Ana: I leave.", ""),
+        ("Evening.\nKovach: Evening again.", "Evening."),
         ("<think>Who is this?</think>Evening.", "Evening."),
         ("<thinking>never closed", ""),
         ("Evening.\n\nThe door is shut.", "Evening.\n\nThe door is shut."),
