@@ -99,7 +99,6 @@ class EventHub:
         self._readers: set[Subscription] = set()
         self._progress: dict[str, dict[str, Any]] = {}
         self._told: dict[str, float] = {}
-        self._closed = False
 
     def observe(self, event: Event) -> None:
         """Send an event to every reader, without waiting for any."""
@@ -131,7 +130,7 @@ class EventHub:
 
     def subscribe(self, last_id: str | None = None) -> Subscription:
         """Open a stream that begins after the event of that id; raise TooManyReaders when there are enough."""
-        if self._closed or len(self._readers) >= _READERS:
+        if len(self._readers) >= _READERS:
             raise TooManyReaders
         reader = Subscription(self._heartbeat, self._readers.discard)
         # The buffer may hold more than a reader may be behind; a gap costs the page one fetch and loses nothing.
@@ -144,8 +143,7 @@ class EventHub:
         return reader
 
     def close(self) -> None:
-        """End every stream at once and open no more."""
-        self._closed = True
+        """End every stream at once. The hub goes on: a server that moves to another port opens new ones."""
         for reader in tuple(self._readers):
             reader.end()
         self._readers.clear()
