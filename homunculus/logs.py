@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "<secret>"
 _SHORTEST = 6  # a shorter value would blank out ordinary words
-_NOISY = ("httpx", "httpcore", "hpack", "asyncio", "uvicorn")
+_NOISY = ("httpx", "httpcore", "hpack", "asyncio", "uvicorn", "watchfiles")
 
 
 class Scrubber:

@@ -17,6 +17,7 @@ from homunculus.errors import Refused
 from homunculus.program import Program, started
 
 _FIRST_SECONDS = 2.0
+_SWITCH_SECONDS = 0.0005  # a load in its thread must not hold the conversations up; the default is ten times that
 _CANNOT_START = frozenset({"failed", "retrying", "unconfigured"})
 
 
@@ -43,6 +44,7 @@ class Stop:
 
 async def serve(file: Path, *, strict: bool, watch: bool) -> int:
     """Run until stopped; return the exit code."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stop = Stop()
     with _signals(stop):
         async with started(file, strict=strict) as program:
