@@ -78,19 +78,25 @@ async def test_an_id_that_is_not_ours_is_a_gap(caller: httpx.AsyncClient, last: 
 
 
 async def test_closing_ends_every_stream_at_once(stage: Stage) -> None:
-    async with stage.up() as at, httpx.AsyncClient(base_url=at.url, headers=BEARER, timeout=10) as caller:
-        async with caller.stream("GET", "/api/events") as stream:
-            async with asyncio.timeout(2):
-                stage.events.close()
-                await stream.aread()
+    async with (
+        stage.up() as at,
+        httpx.AsyncClient(base_url=at.url, headers=BEARER, timeout=10) as caller,
+        caller.stream("GET", "/api/events") as stream,
+        asyncio.timeout(2),
+    ):
+        stage.events.close()
+        await stream.aread()
 
 
 async def test_a_server_that_moved_streams_again(stage: Stage) -> None:
     for _ in range(2):
-        async with stage.up() as at, httpx.AsyncClient(base_url=at.url, headers=BEARER, timeout=10) as caller:
-            async with caller.stream("GET", "/api/events") as stream:
-                stage.emit(AdapterChanged("a", "ready"))
-                assert len(await take(stream, 1)) == 1
+        async with (
+            stage.up() as at,
+            httpx.AsyncClient(base_url=at.url, headers=BEARER, timeout=10) as caller,
+            caller.stream("GET", "/api/events") as stream,
+        ):
+            stage.emit(AdapterChanged("a", "ready"))
+            assert len(await take(stream, 1)) == 1
 
 
 async def test_a_reader_that_left_is_forgotten(stage: Stage, caller: httpx.AsyncClient) -> None:
