@@ -39,6 +39,7 @@ from homunculus.pipelines.gate import gate
 from homunculus.pipelines.history import ReadHistory
 from homunculus.pipelines.prompt import BuildPrompt
 from homunculus.rules import excerpts
+from homunculus.runtime.narrate import narrate
 from homunculus.runtime.state import State
 from homunculus.runtime.supervisor import Supervisor
 from homunculus.web.events import EventHub
@@ -194,7 +195,7 @@ class Container(containers.DeclarativeContainer):
     events = providers.Singleton(EventHub)
     traces = providers.Singleton(Traces)
     # Traces before the hub: whoever waited for the end of a turn may ask for its trace at once.
-    bus = providers.Singleton(Bus, traces.provided.observe, events.provided.observe, hub.provided.observe)
+    bus = providers.Singleton(Bus, narrate, traces.provided.observe, events.provided.observe, hub.provided.observe)
     http = providers.Singleton(Http)
     services = providers.Singleton(
         ModelServices,

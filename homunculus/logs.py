@@ -59,6 +59,27 @@ def _forms(value: str) -> set[str]:
 scrub = Scrubber()
 
 
+class Threshold:
+    """The least level that is written; a reload may change it."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def set(self, level: str) -> None:
+        """Write lines of this level and above from now on."""
+        self.number = logger.level(level).no
+
+    @property
+    def debugging(self) -> bool:
+        return self.number <= logger.level("DEBUG").no
+
+    def passes(self, record: Record) -> bool:
+        return record["level"].no >= self.number
+
+
+threshold = Threshold()
+
+
 def set_up(
     level: str = "INFO",
     style: Literal["text", "json"] = "text",
@@ -66,11 +87,13 @@ def set_up(
     scrubber: Scrubber = scrub,
 ) -> None:
     """Send every log line of this process to `stream` (stderr), scrubbed."""
+    threshold.set(level)
     logger.remove()
     write = _json_sink if style == "json" else _text_sink
     logger.add(
         write(stream or sys.stderr, scrubber),
-        level=level,
+        level=0,
+        filter=threshold.passes,
         format=_text_format,
         diagnose=False,  # loguru would show the values of variables in a traceback
         backtrace=False,
@@ -124,12 +147,14 @@ def _one_line(text: str) -> str:
 
 
 class _Intercept(logging.Handler):
-    """Leads the standard library's log records into loguru."""
+    """Leads the standard library's log records into loguru; a library's traceback is for those who debug."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
-        bound = logger.bind(logger=record.name)
-        bound.opt(exception=record.exc_info).log(level, "{}", record.getMessage())
+        text, error = record.getMessage(), record.exc_info
+        if error and error[1] is not None and not threshold.debugging:
+            text, error = f"{text}: {type(error[1]).__name__}: {error[1]}", None
+        logger.bind(logger=record.name).opt(exception=error).log(level, "{}", text)

@@ -21,7 +21,7 @@ from homunculus.config.load import Loaded
 from homunculus.config.redact import redacted, secret_values
 from homunculus.container import Container
 from homunculus.interfaces import ChatModel
-from homunculus.logs import scrub
+from homunculus.logs import scrub, threshold
 from homunculus.model import Deployment, Prompt
 from homunculus.plan import Plan, plan
 from homunculus.runtime.lock import ProcessLock, RunFile, state_path
@@ -105,6 +105,7 @@ def _assembled(
 
     async def apply(wanted: Deployment) -> None:
         await supervisor.apply(wanted)
+        threshold.set(wanted.log_level)
         site.follow(wanted.server)
 
     async def add_generation(text: str, digest: str) -> int:

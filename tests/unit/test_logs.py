@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from homunculus.logs import HIDDEN, Scrubber, set_up
+from homunculus.logs import HIDDEN, Scrubber, set_up, threshold
 
 TOKEN = "MTk4NjIy.Cl2FMQ/zN+7R=="
 
@@ -68,6 +68,30 @@ def test_what_is_bound_is_shown_beside_a_constant_text() -> None:
     set_up("INFO", "text", stream)
     logger.bind(adapter="discord:keeper").warning("an adapter failed")
     assert stream.getvalue().rstrip().endswith("an adapter failed adapter=discord:keeper")
+
+
+def test_the_level_can_change_while_running() -> None:
+    stream = io.StringIO()
+    set_up("WARNING", "text", stream)
+    logger.info("unheard")
+    threshold.set("DEBUG")
+    logger.debug("heard")
+    assert "unheard" not in stream.getvalue()
+    assert "DEBUG   heard" in stream.getvalue()
+
+
+@pytest.mark.parametrize(("level", "lines"), [("INFO", 1), ("DEBUG", 4)])
+def test_a_librarys_traceback_is_shown_to_those_who_debug(level: str, lines: int) -> None:
+    stream = io.StringIO()
+    set_up(level, "text", stream)
+    try:
+        raise OSError("no route")
+    except OSError:
+        logging.getLogger("discord.client").exception("Attempting a reconnect")
+    assert "Attempting a reconnect" in stream.getvalue()
+    assert "no route" in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) >= lines
+    assert ("Traceback" in stream.getvalue()) == (level == "DEBUG")
 
 
 def test_a_bound_text_cannot_begin_a_line_of_its_own() -> None:
