@@ -21,7 +21,7 @@ from homunculus.errors import NotReady
 
 HEARTBEAT_TIMEOUT = 50.0  # seconds of silence; Discord's own beat is 41, and a dead socket must be noticed in a minute
 LONGEST_RATE_LIMIT = 30.0  # seconds discord.py may sleep by itself; beyond that the caller is told to come back
-CLOSE_PATIENCE = 5.0  # seconds for a polite goodbye
+CLOSE_PATIENCE = 3.0  # seconds for each of the two polite goodbyes
 
 # We never speak; its two warnings about missing voice libraries would stand at the top of every log.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False

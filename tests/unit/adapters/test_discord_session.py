@@ -353,12 +353,16 @@ async def test_an_opening_cut_off_between_hello_and_ready_leaves_nothing(
     for socket in table.server._gateway.sockets if deaf else ():
         assert isinstance(socket._request.transport, asyncio.Transport)
         socket._request.transport.pause_reading()
+    assert adapter._session is not None
+    connected = adapter._session._api._socket
+    assert connected is not None
     opening.cancel()
     async with asyncio.timeout(3):
         await asyncio.gather(opening, return_exceptions=True)
         await adapter.aclose()
+    assert connected.closed
     assert await no_heart_beats()
-    gc.collect()  # an unclosed connection would complain now
+    gc.collect()  # an unclosed session would complain now
 
 
 async def test_closing_lets_a_message_be_recorded(table: Table) -> None:
