@@ -35,7 +35,8 @@ class Waiting:
 
     async def stands(self) -> bool:
         """Wait for the record; tell whether the message is ours to answer."""
-        await asyncio.wait({self.recorded})
+        if not self.recorded.done():
+            await asyncio.wait({self.recorded})
         return not self.void
 
     @property

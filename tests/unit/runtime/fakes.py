@@ -392,7 +392,7 @@ class FakeModel:
 
 
 class FakeNamespace:
-    """A folder that must never have two owners with the same settings. Closing takes a few steps of the loop."""
+    """A folder that must never have two owners with the same settings. Closing takes longer than an `apply`."""
 
     def __init__(self, name: str, memory: MemorySpec, world: World) -> None:
         self.name, self.key, self.world = name, (name, memory), world
@@ -408,7 +408,7 @@ class FakeNamespace:
     async def aclose(self) -> None:
         if self.name in self.world.broken_namespaces:
             return
-        for _ in range(3):
+        for _ in range(self.world.closing_steps):
             await asyncio.sleep(0)
         self.world.owners[self.key] -= 1
 
@@ -451,7 +451,6 @@ class Think:
             turn.completion = await turn.models[0].complete(prompt)
         finally:
             world.thinking.pop(conversation, None)
-        world.last_answered[conversation] = arrivals[-1]
         if turn.agent != agent:
             world.violations.append(f"turn {turn.id} ended on another agent than it began with")
         if turn.completion.text != f"v{agent.models[0].temperature:g}":
@@ -480,6 +479,9 @@ class Say:
             turn.sent = await self.outbox.post(turn, turn.replies)
         finally:
             self.world.posting.discard(turn.address.conversation)
+            if turn.replies[0].id in self.world.store.outbox:  # else it was no turn after all
+                last = self.world.arrived.get(turn.messages[-1].id, 0)
+                self.world.last_answered[turn.address.conversation] = last
 
 
 # --- the world ------------------------------------------------------------------------------------------------------
@@ -512,6 +514,7 @@ class World:
         self.last_answered: dict[str, int] = {}
         self.pondering: dict[str, asyncio.Event] = {}  # conversation → released when its model may answer
         self.slow = False
+        self.closing_steps = 0
         self.gate = gate
         self._ids = count(1)
         self.supervisor = self.start()
@@ -539,7 +542,8 @@ class World:
     async def stop(self) -> None:
         """Close the supervisor; time passes as it needs."""
         closing = asyncio.create_task(self.supervisor.aclose())
-        for _ in range(100):
+        deadline = asyncio.get_running_loop().time() + 20  # of real time: threads are part of it
+        while asyncio.get_running_loop().time() < deadline:
             await calm()
             if closing.done():
                 return await closing

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from homunculus.errors import Refused
 from homunculus.interfaces import Stage, Turn
 from homunculus.model import AdapterSpec, Deployment, Message, Receipt, Reply
 from homunculus.runtime import turns as turns_module
@@ -43,7 +44,7 @@ def apply_awaits_open(patch: pytest.MonkeyPatch, storm: Callable[[], Storm]) -> 
     async def waiting(self: Supervisor, wanted: Deployment) -> Applied:
         applied = await apply(self, wanted)
         for runner in self._runners.values():
-            if runner.state == "connecting" and not runner.gone:
+            with suppress(Refused):
                 await runner._connected()
         return applied
 
@@ -108,7 +109,7 @@ def waiting_message_keeps_the_agent_it_arrived_at(patch: pytest.MonkeyPatch, sto
 
     async def stale(self: Answer, generation: Generation, batch: Batch) -> None:
         old = born[batch.last.generation]
-        await run(self, replace(generation, agents=old.agents), batch)
+        await run(self, replace(generation, agents=old.agents, models=old.models | generation.models), batch)
 
     patch.setattr(Generation, "of", staticmethod(remembered))
     patch.setattr(Turns, "_again", lambda self, waiting, generation: "")

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar
+from unittest.mock import patch
 
 from loguru import logger
 
@@ -18,7 +21,16 @@ from homunculus.model import Deployment, Message, ModelSpec
 from tests.unit.runtime.fakes import World, adapter, agent, calm, deployment, rule
 
 TOKENS, NAMES, AGENTS, PLACES = ("t0", "t1", "t2"), (None, "a", "b", "c"), ("a0", "a1", "a2"), ("p0", "p1")
+T = TypeVar("T")
 APPLY_SECONDS = 3.0  # of real time: preparing takes milliseconds, and nothing that hangs is ever released meanwhile
+
+
+async def _soon(function: Callable[..., T], *arguments: Any) -> T:
+    """Stand in for a thread, so that a seed says all: a thread would take a different time on each run."""
+    await asyncio.sleep(0)
+    result = function(*arguments)
+    await asyncio.sleep(0)
+    return result
 
 
 class Storm:
@@ -31,10 +43,14 @@ class Storm:
 
     async def run(self, steps: int = 40) -> list[str]:
         """Return the violations, as soon as there are any."""
+        with patch.object(asyncio, "to_thread", _soon):
+            return await self._run(steps)
+
+    async def _run(self, steps: int) -> list[str]:
         world = self.world
         sink = logger.add(self._log, level="ERROR", format="{message}")
         try:
-            world.slow = True
+            world.slow, world.closing_steps = True, 12
             await self._apply(self._deployment())
             for _ in range(steps):
                 await self._step()
@@ -74,12 +90,15 @@ class Storm:
         for _ in range(draw.choice((0, 1, 1, 60))):  # now and then the next thing happens in the midst of this one
             await asyncio.sleep(0)
         if draw.random() < 0.5:
-            await calm()
+            await self._calm()
             if self.world.store.commits.is_set():
                 self._check_progress()
 
     async def _say(self) -> None:
         token, place = self.random.choice(TOKENS), self.random.choice(PLACES)
+        if self.world.thinking and self.random.random() < 0.6:  # where somebody thinks, so that turns are joined
+            busy = self.random.choice(sorted(self.world.thinking))
+            token, place = busy.removeprefix("discord/bot-").split("/")
         for _ in range(self.random.choice((1, 1, 2, 3))):
             text = self.random.choice(("hello", "hello", "hello", "quiet"))
             self.said.append((self.world.say(token, place, text), token))
@@ -92,9 +111,26 @@ class Storm:
     async def _reload(self) -> None:
         await self._apply(self._deployment())
 
+    async def _reroute(self) -> None:
+        """Change who answers where, and nothing else, while somebody thinks and somebody waits."""
+        await self._say()
+        await calm(20)
+        now = self.world.supervisor.applied
+        here = [spec.id for spec in now.agents]
+        await self._apply(
+            replace(now, bindings=tuple(replace(b, agent_id=self.random.choice(here)) for b in now.bindings))
+        )
+        await self._say()
+
+    async def _flip(self) -> None:
+        """Change something, and take it back at once."""
+        before = self.world.supervisor.applied
+        await self._apply(self._deployment())
+        await self._apply(before)
+
     async def _mood(self) -> None:
         server = self.world.server(self.random.choice(TOKENS))
-        server.open_mood = self.random.choice(("ok", "ok", "hang", "later", "refuse", "break"))
+        server.open_mood = self.random.choice(("ok", "ok", "ok", "ok", "hang", "later", "refuse", "break"))
         server.send_mood = self.random.choice(("ok", "ok", "ok", "hang", "later", "refuse", "uncertain", "break"))
         server.after = self.random.choice((None, 3.0, 100.0))
         server.release()
@@ -138,7 +174,9 @@ class Storm:
             for name, token in zip(names, TOKENS, strict=True)
             if draw.random() < 0.88
         ]
-        here = draw.sample(AGENTS, draw.randint(1, 3))
+        if draw.random() < 0.5:  # the instances stay, or nobody would ever be connected for long
+            adapters = list(self.world.supervisor.applied.adapters)
+        here = draw.sample(AGENTS, draw.choice((1, 2, 3, 3)))
         models = tuple(
             ModelSpec(ident, "scripted", temperature=draw.choice((0.1, 0.2, 0.3))) for ident in ("default", "other")
         )
@@ -176,11 +214,18 @@ class Storm:
             for session in server.live:
                 session.wake()
 
+    async def _calm(self) -> None:
+        """Let everything run that can: until nothing is told any more."""
+        before = -1
+        while before != len(self.world.events):
+            before = len(self.world.events)
+            await calm()
+
     # -- what must hold
 
     def _log(self, line: str) -> None:
         if line.startswith("A background task died"):
-            self.world.violations.append(line.strip())
+            self.world.violations.append("a background task died")
 
     def _check_progress(self) -> None:
         """See that a message waits only for a turn of its own conversation, once all that can run has run."""

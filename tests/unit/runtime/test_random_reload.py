@@ -13,8 +13,8 @@ import pytest
 from tests.unit.runtime.mutants import MUTANTS
 from tests.unit.runtime.storm import Storm
 
-STORMS = int(os.environ.get("HOMUNCULUS_STORMS", "120"))  # the long run takes thousands
-SEEDS_A_MUTANT = 60
+STORMS = int(os.environ.get("HOMUNCULUS_STORMS", "80"))  # the long run takes thousands
+SEEDS_A_MUTANT = 40
 
 
 @pytest.mark.parametrize("first", range(0, STORMS, 20))
@@ -34,6 +34,6 @@ async def test_a_promise_broken_on_purpose_is_noticed(sentence: str, monkeypatch
         with monkeypatch.context() as patch:
             MUTANTS[sentence](patch, lambda: storm)  # noqa: B023 - it is called while this storm runs
             storm = Storm(seed)
-            if await storm.run():
+            if await storm.run(steps=150):
                 return
     pytest.fail(f"{SEEDS_A_MUTANT} storms did not notice the break")
