@@ -158,11 +158,10 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         return await asyncio.to_thread(_planned, program, text)
 
     async def routed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        return ask(supervisor.routes, Probe.of(arguments)).shown()
+        return ask(supervisor.routes, supervisor.applied, Probe.of(arguments)).shown()
 
     return Running(
         version=__version__,
-        token="",
         phase=lambda: program.phase,
         deployment=lambda: supervisor.applied,
         generation=lambda: reloader.outcome.generation,

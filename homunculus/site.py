@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Site:
         self._identity, self._file = identity, file
         self._running, self._closing = running, closing
         self._run_file = RunFile(identity.data_home, identity.bot_name)
+        self._key = secrets.token_urlsafe(32)  # for this program's own commands, whatever token the file names
         # All the mutable state: what is wanted, what is up, and the task that brings the two together.
         self._wanted: ServerSpec | None = None
         self._applied: ServerSpec | None = None
@@ -80,12 +82,12 @@ class Site:
                 self.fault = str(error)
                 logger.bind(reason=self.fault).error("the web server could not start")
             address = self.listening.url if self.listening else ""
-            self._run_file.write(pid=os.getpid(), address=address, file=self._file.absolute())
+            self._run_file.write(pid=os.getpid(), address=address, file=self._file.absolute(), key=self._key)
 
     async def _start(self, wanted: ServerSpec) -> None:
         token = self._token(wanted)
-        scrub.hide([token])
-        self.sessions = Sessions(token)
+        scrub.hide([token, self._key])
+        self.sessions = Sessions(token, key=self._key)
         server = WebServer(
             build_app(self._running(self.sessions)),
             host=wanted.host,

@@ -16,7 +16,7 @@ import typer
 
 from homunculus import __version__
 from homunculus.cli import output
-from homunculus.errors import ConfigErrors, HomunculusError, InUse
+from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, InUse
 from homunculus.logs import set_up
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # the one name that typer keeps across its own and an outside click
@@ -156,26 +156,30 @@ def fetch_model() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Never raises."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        result = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-    except typer.Abort:
+        result = app(args=words, standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except ConfigErrors as errors:
-        output.show_findings(errors.errors, errors.warnings)
-        return INVALID
-    except InUse as error:
-        output.note(str(error), "bold red")
-        return INVALID
-    except HomunculusError as error:
-        output.note(str(error), "bold red")
-        return FAILED
     except _UsageError as error:
         output.note(error.format_message(), "bold red")
         output.note("homunculus --help lists the commands and options")
         return USAGE
+    except HomunculusError as error:
+        return _failed(error, as_json="--json" in words)
     return result if isinstance(result, int) else 0
+
+
+def _failed(error: HomunculusError, as_json: bool) -> int:
+    """Say what went wrong, in the form that was asked for; return the exit code."""
+    findings = error.errors if isinstance(error, ConfigErrors) else ()
+    if as_json:
+        output.show_json({"error": {"message": str(error), "details": [*map(output.finding, findings)]}})
+    elif findings:
+        output.show_findings(findings, ())
+    else:
+        output.note(str(error), "bold red")
+    return INVALID if isinstance(error, ConfigError | InUse) else FAILED
 
 
 def main() -> None:

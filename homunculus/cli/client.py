@@ -10,16 +10,15 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, NotReady, Refused, Where
-from homunculus.runtime.lock import RunFile, RunInfo, api_token
+from homunculus.runtime.lock import RunFile, RunInfo
 from homunculus.runtime.lock import running as running_here
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One running server, and the token that opens its API."""
+    """One running server, found through its run file."""
 
     info: RunInfo
-    token: str
 
     def get(self, path: str, timeout: float = 10.0) -> Any:
         """Ask the API; return the answer. Raise NotReady when nobody answers, Refused with the server's own words."""
@@ -32,7 +31,7 @@ class Server:
     def _call(self, method: str, path: str, body: dict[str, Any] | None, timeout: float) -> Any:
         address = urlsplit(self.info.address)
         connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=timeout)
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.info.key}", "Content-Type": "application/json"}
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             response = connection.getresponse()
@@ -48,9 +47,9 @@ class Server:
 
 def _fault(payload: Any, status: int) -> HomunculusError:
     error = payload.get("error", {}) if isinstance(payload, dict) else {}
-    details = [_detail(detail) for detail in error.get("details", ())]
+    details = tuple(_detail(detail) for detail in error.get("details", ()) if detail.get("location"))
     if details:
-        return ConfigErrors(tuple(details))
+        return ConfigErrors(details)
     return Refused(str(error.get("message", f"the server answered {status}")))
 
 
@@ -60,17 +59,15 @@ def _detail(detail: dict[str, str]) -> ConfigError:
     return ConfigError(where, detail.get("message", ""), detail.get("hint", ""))
 
 
-def server_of(data_home: Path, bot_name: str, token: str | None = None) -> Server | None:
-    """Return the running server of a bot, or None. `token` is the configured one; without it the kept one is used."""
+def server_of(data_home: Path, bot_name: str) -> Server | None:
+    """Return the running server of a bot, or None."""
     info = RunFile(data_home, bot_name).read()
-    if info is None or not info.address:
-        return None
-    return Server(info, token or api_token(data_home, bot_name))
+    return Server(info) if info is not None and info.address else None
 
 
 def servers(data_home: Path) -> tuple[Server, ...]:
     """Return every server that runs with a data home."""
-    return tuple(Server(info, api_token(data_home, info.bot_name)) for info in running_here(data_home) if info.address)
+    return tuple(Server(info) for info in running_here(data_home) if info.address)
 
 
 def local_path(chat: str) -> str:

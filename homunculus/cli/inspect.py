@@ -36,15 +36,7 @@ def server_for(file: Path) -> Server | None:
     if not file.exists():
         load(file)
     identity = identify(file)
-    return server_of(identity.data_home, identity.bot_name, _configured_token(file))
-
-
-def _configured_token(file: Path) -> str | None:
-    try:
-        token = load(file).deployment.server.token
-    except ConfigErrors:
-        return None
-    return token.value if token is not None else None
+    return server_of(identity.data_home, identity.bot_name)
 
 
 def check(file: Path, as_json: bool) -> int:
@@ -99,7 +91,8 @@ def route(file: Path, probe: Probe, as_json: bool) -> int:
         arguments = {name: getattr(probe, name) for name in probe.__dataclass_fields__}
         answer = server.post("/api/route", {name: value for name, value in arguments.items() if value})
     else:
-        answer = ask(Routes.of(load(file).deployment), probe).shown()
+        deployment = load(file).deployment
+        answer = ask(Routes.of(deployment), deployment, probe).shown()
     if as_json:
         output.show_json(answer)
         return 0

@@ -24,22 +24,28 @@ def status(file: Path | None, as_json: bool) -> int:
     if as_json:
         shown = [answer for _, answer in answers]
         output.show_json(shown[0] if file is not None else shown)
-        return 0
-    for server, answer in answers:
-        _show(server, answer)
-    return 0
+    else:
+        for server, answer in answers:
+            _show(server, answer)
+    return 3 if any("fault" in answer for _, answer in answers) else 0
 
 
 def _asked(server: Server) -> dict[str, Any]:
-    answer: dict[str, Any] = server.get("/api/status")
+    """Return a server's own answer; one that does not answer is a row, not the end of the list."""
     try:
+        answer: dict[str, Any] = server.get("/api/status")
         answer["sign_in_link"] = server.post("/api/sign-in-link", {})["url"]
-    except (Refused, NotReady, KeyError):
-        answer["sign_in_link"] = ""
+    except (Refused, NotReady) as error:
+        return {"bot_name": server.info.bot_name, "file": str(server.info.file), "fault": error.reason}
     return answer
 
 
 def _show(server: Server, answer: dict[str, Any]) -> None:
+    if "fault" in answer:
+        output.show_table(
+            answer["file"], ("", "name", "state", "more"), [("bot", answer["bot_name"], "failed", answer["fault"])]
+        )
+        return
     equal = "running = file" if answer["running_equals_file"] else "running != file"
     about = f"generation {answer['generation']}, {server.info.address}, process {server.info.pid}"
     rows = [("bot", answer["bot_name"], equal, about)]

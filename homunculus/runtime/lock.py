@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -125,12 +125,16 @@ def _holder(path: Path) -> Owner | None:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """One running server: `address` is where its API answers (empty without a server), `file` its deployment file."""
+    """One running server: `address` is where its API answers (empty without a server), `file` its deployment file.
+
+    `key` opens the API to the program's own command line for as long as this server runs.
+    """
 
     bot_name: str
     pid: int
     address: str
     file: Path
+    key: str = field(default="", repr=False)
 
 
 class RunFile:
@@ -141,15 +145,16 @@ class RunFile:
         self._lock = state_path(data_home, bot_name, ".lock")
         self._bot_name = bot_name
 
-    def write(self, *, pid: int, address: str, file: Path) -> None:
+    def write(self, *, pid: int, address: str, file: Path, key: str = "") -> None:
         private_folder(self.path.parent)
-        write_private(self.path, json.dumps({"pid": pid, "address": address, "file": str(file)}) + "\n")
+        write_private(self.path, json.dumps({"pid": pid, "address": address, "file": str(file), "key": key}) + "\n")
 
     def read(self) -> RunInfo | None:
         """Return what the running server wrote; None when none runs, whatever a crash left behind."""
         try:
             written = json.loads(self.path.read_bytes())
-            info = RunInfo(self._bot_name, int(written["pid"]), str(written["address"]), Path(written["file"]))
+            pid, address, file = int(written["pid"]), str(written["address"]), Path(written["file"])
+            info = RunInfo(self._bot_name, pid, address, file, str(written.get("key", "")))
         except (OSError, ValueError, TypeError, KeyError):
             return None
         holder = _holder(self._lock)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from homunculus.model import Address, Author, Message, runtime_key
+from homunculus.errors import Refused
+from homunculus.model import Address, Author, Deployment, Message, runtime_key
 from homunculus.runtime.routes import Routes, RuleCheck
 
 
@@ -69,8 +71,14 @@ class ProbeAnswer:
         }
 
 
-def ask(routes: Routes, probe: Probe) -> ProbeAnswer:
-    """Hold a probe against a table."""
+def ask(routes: Routes, deployment: Deployment, probe: Probe) -> ProbeAnswer:
+    """Hold a probe against a table. Raise Refused when it names an instance that the deployment does not have."""
+    key = probe.message().address.adapter
+    known = [spec.key for spec in deployment.adapters]
+    if key not in known:
+        near = get_close_matches(key, known, 1)
+        fix = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(known) or 'none'}"
+        raise Refused(f'no adapter "{key}" in the deployment; {fix}')
     message = probe.message()
     route = routes.match(message)
     return ProbeAnswer(route.agent_id, route.reason, routes.explain(message))

@@ -106,4 +106,3 @@ class Running:
     traces: Traces
     sessions: Sessions
     overrides: Callable[[], Awaitable[Overrides]]
-    token: str = ""  # unused: the sessions know it; goes when no caller passes it any more

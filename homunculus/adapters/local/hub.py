@@ -125,9 +125,15 @@ class LocalHub:
         self._adapters[adapter.key] = adapter
 
     def detach(self, adapter: Attached) -> None:
-        """Forget an adapter; its successor, attached already under the same name, stays."""
+        """Forget an adapter; its successor, attached already under the same name, stays.
+
+        Without any adapter nobody will be answered any more: who waits is told so.
+        """
         if self._adapters.get(adapter.key) is adapter:
             del self._adapters[adapter.key]
+        for waiting in self._waiting.values() if not self._adapters else ():
+            if not waiting.done():
+                waiting.set_exception(NotReady("the local adapter was closed before the turn ended"))
 
     def post(self, place: str, reply: Reply) -> str:
         """Post one part of a reply and return its id; the same reply again returns the first one's id."""
