@@ -69,7 +69,7 @@ class Answer:
             agent=agent,
             messages=tuple(waiting.message for waiting in batch.waiting),
             models=generation.models_of(agent),
-            persona=last.runner.spec.persona,
+            persona=generation.persona(last.runner.spec, last.runner.abilities),
             limit=last.runner.limit,
             rule=last.rule,
             spans=[*last.spans, begun] if begun else [],

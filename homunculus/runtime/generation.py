@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from homunculus.interfaces import ChatModel, Namespace
-from homunculus.model import Agent, AgentSpec, Deployment, ModelSpec, RulesetSpec
+from homunculus.model import AdapterSpec, Agent, AgentSpec, Deployment, ModelSpec, Persona, RulesetSpec
 from homunculus.runtime.pool import Pool
 from homunculus.runtime.routes import Routes
 
@@ -57,6 +57,17 @@ class Generation:
     def models_of(self, agent: Agent) -> tuple[ChatModel, ...]:
         """Return the live models of an agent: its own, then its fallbacks."""
         return tuple(self.models[spec] for spec in agent.models)
+
+    def persona(self, spec: AdapterSpec, abilities: frozenset[str]) -> Persona:
+        """Decide how an NPC shows its name through an instance: as the platform can, else before the text if it must.
+
+        `auto` puts the name before the text only where several NPCs share the bot.
+        """
+        if spec.persona in ("off", "prefix"):
+            return spec.persona
+        if "persona" in abilities:
+            return "webhook"
+        return "prefix" if spec.persona == "webhook" or len(self.routes.agents(spec.key)) > 1 else "off"
 
     def lend(self, give_back: Callable[[], None]) -> None:
         """Remember a loan."""

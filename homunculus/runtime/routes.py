@@ -169,6 +169,11 @@ class Routes:
         rules = self._instances.get(key, _Instance()).rules
         return sum(rule.binding.kind != "agent" for rule in rules)
 
+    def agents(self, key: str) -> frozenset[str]:
+        """Return who may speak through an instance."""
+        named = {rule.binding.agent_id for rule in self._instances.get(key, _Instance()).rules}
+        return frozenset(named | ({self._default} if self._default is not None else set()))
+
     def explain(self, message: Message) -> tuple[RuleCheck, ...]:
         """Hold every rule against a message, in order; an agent's own places appear only where they match."""
         checks = (RuleCheck(rule.binding, _failing(rule.binding, message)) for rule in self._rules)

@@ -12,10 +12,9 @@ The lock belongs to the credential, not to the name: that alone makes renames an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from weakref import WeakValueDictionary
 
 from loguru import logger
 
@@ -35,27 +34,6 @@ CLOSE_SECONDS = 10.0  # an adapter that takes longer to close is left behind
 SEND_TRIES = 4
 
 
-class Locks:
-    """One lock for each credential, for as long as somebody uses it."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
-
-    def of(self, spec: AdapterSpec) -> asyncio.Lock:
-        """Return the lock of the credential that a spec connects with."""
-        key = self.key(spec)
-        lock = self._locks.get(key)
-        if lock is None:
-            lock = self._locks[key] = asyncio.Lock()
-        return lock
-
-    @staticmethod
-    def key(spec: AdapterSpec) -> Hashable:
-        """Name a credential by its values, wherever they are written; an instance without any by its own name."""
-        values = tuple(sorted((name, secret.value or "") for name, secret in spec.credentials))
-        return (spec.platform, values) if values else (spec.platform, spec.key)
-
-
 @dataclass(frozen=True, slots=True)
 class Wires:
     """What every runner needs of the program around it."""
@@ -73,6 +51,7 @@ class Runner:
 
     def __init__(self, spec: AdapterSpec, scope: Scope, lock: asyncio.Lock, wires: Wires) -> None:
         self.spec, self._lock, self._wires = spec, lock, wires
+        self.abilities: frozenset[str] = frozenset()
         self.account, self.limit = "", 2000  # of the last session; a reply may be cut while the next one connects
         self.state: AdapterState = "connecting"
         self.reason, self.since = "", wires.clock()
@@ -220,6 +199,7 @@ class Runner:
         try:
             if await self._unless_stopped(partial(self._open, session)):
                 self.account, self.limit = session.adapter.account, session.adapter.limit
+                self.abilities = session.adapter.abilities
                 self._rescoped.clear()
                 if await self._unless_stopped(partial(self._listen, session.adapter)):
                     self._move(session)

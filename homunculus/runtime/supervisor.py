@@ -18,11 +18,12 @@ from homunculus.model import AdapterChanged, Agent, Deployment, Message, Scope
 from homunculus.model.events import AdapterState
 from homunculus.plan import Plan, nothing, plan
 from homunculus.runtime.answer import Answer
+from homunculus.runtime.credential import Locks
 from homunculus.runtime.generation import BuildModel, BuildNamespace, Generation, Preparation
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.post import Post
 from homunculus.runtime.routes import Routes
-from homunculus.runtime.runner import Locks, Runner, Sleep, Wires
+from homunculus.runtime.runner import Runner, Sleep, Wires
 from homunculus.runtime.store import Store
 from homunculus.runtime.tasks import Tasks
 from homunculus.runtime.turns import Turns

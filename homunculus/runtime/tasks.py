@@ -18,9 +18,6 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
-    def __len__(self) -> int:
-        return len(self._running)
-
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Run `work` beside everything else."""
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -18,11 +18,12 @@ from homunculus.interfaces import Stage, Turn
 from homunculus.model import AdapterSpec, Deployment, Message, Receipt, Reply
 from homunculus.runtime import turns as turns_module
 from homunculus.runtime.answer import Answer
+from homunculus.runtime.credential import Locks
 from homunculus.runtime.generation import Generation
 from homunculus.runtime.lanes import Lane, Lanes, Waiting
 from homunculus.runtime.pool import Pool
 from homunculus.runtime.post import Batch, Post
-from homunculus.runtime.runner import Locks, Runner
+from homunculus.runtime.runner import Runner
 from homunculus.runtime.supervisor import Applied, Supervisor
 from homunculus.runtime.turns import Turns
 from tests.unit.runtime.fakes import FakeStore
