@@ -24,6 +24,7 @@ from homunculus.model import (
     MemorySpec,
     Message,
     ModelSpec,
+    Persona,
     Prompt,
     Receipt,
     Reply,
@@ -53,7 +54,8 @@ class Adapter(Protocol):
     def abilities(self) -> frozenset[str]:
         """What this connection can do besides sending, published by `open`.
 
-        `typing`, `react`, `history`, `edit`, `persona`, `private`: each promises the Protocol of the same name below.
+        `typing`, `react`, `history`, `edit`, `private`: each promises the Protocol of the same name below.
+        `persona` promises that a reply of persona `webhook` shows its author's own name.
         `nonce` promises that a reply sent again with the same id is deduplicated by the platform.
         """
 
@@ -217,7 +219,7 @@ class Turn:
     agent: Agent
     messages: tuple[Message, ...]  # one or more, of one conversation, in order of arrival
     models: tuple[ChatModel, ...]  # the agent's model, then its fallbacks
-    persona: Literal["auto", "webhook", "prefix", "off"] = "off"
+    persona: Persona = "off"
     limit: int = 2000
     rule: str = ""
     history: tuple[HistoryLine, ...] = ()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from homunculus.model.deployment import Persona
+
 
 class Receipt(Enum):
     """Say what became of a delivered message; any of these lets the adapter confirm it to its platform."""
@@ -37,8 +39,9 @@ class Address:
     @property
     def conversation(self) -> str:
         """Return the storage key: it uses the bot account, so a renamed instance keeps its conversations."""
+        kind = "dm:" if self.direct else ""  # a place may be named like a person
         inner = f"#{self.thread}" if self.thread else ""
-        return f"{self.platform}/{self.account}/{self.place}{inner}"
+        return f"{self.platform}/{self.account}/{kind}{self.place}{inner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Reply:
     text: str
     quotes: str | None = None  # the message this part answers
     avatar: str = ""
-    persona: Literal["auto", "webhook", "prefix", "off"] = "off"
+    persona: Persona = "off"
     retried: bool = False  # the first try's fate is unknown: only a platform that deduplicates may be asked again
 
 

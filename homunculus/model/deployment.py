@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 Pairs = tuple[tuple[str, str], ...]
+Persona = Literal["auto", "webhook", "prefix", "off"]
 
 
 def runtime_key(platform: str, name: str | None) -> str:
@@ -52,7 +53,7 @@ class AdapterSpec:
     dm_allowed_users: tuple[str, ...] = ()
     allow_bot_messages: bool | tuple[str, ...] = False
     authority: tuple[str, ...] = ()
-    persona: Literal["auto", "webhook", "prefix", "off"] = "auto"
+    persona: Persona = "auto"
     acknowledge: Literal["auto", "off"] = "auto"
     path: str = field(default="", compare=False)
 

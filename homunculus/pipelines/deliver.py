@@ -10,7 +10,7 @@ from homunculus.interfaces import Outbox, Turn
 from homunculus.model import Reply
 from homunculus.pipelines.split import split
 
-_PREFIX_MARKS = 8  # the bold marks, colon and space that a platform puts around a name
+_PREFIX_MARKS = 8  # the bold marks, colon and space that a platform puts around a name, two to spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ class DeliverReply:
 def replies(turn: Turn, text: str) -> tuple[Reply, ...]:
     """Cut a text into the replies of a turn: the first quotes the last message, each id is derived from the turn."""
     card = turn.agent.character
-    room = turn.limit - (len(card.name) + _PREFIX_MARKS if turn.persona in ("auto", "prefix", "webhook") else 0)
+    # A platform escapes what would be formatting in a name, so a mark may take two characters.
+    name = sum(1 if char.isalnum() or char.isspace() else 2 for char in card.name) + _PREFIX_MARKS
+    room = turn.limit - (name if turn.persona == "prefix" else 0)
     return tuple(
         Reply(
             id=f"{turn.id}.{ordinal}",

@@ -39,22 +39,22 @@ def split(text: str, limit: int) -> tuple[str, ...]:
     parts: list[str] = []
     rest = text.strip()
     while rest:
-        part, rest = _first(rest, limit)
+        part, rest = _first(rest, limit, fences=limit >= _NARROW)
         if part.strip():
             parts.append(part)
     return tuple(parts)
 
 
-def _first(text: str, limit: int) -> tuple[str, str]:
+def _first(text: str, limit: int, *, fences: bool) -> tuple[str, str]:
     if len(text) <= limit:
         return text, ""
     end, start = _cut(text, limit)
-    fence = _open_fence(text[:end]) if limit >= _NARROW else None
+    fence = _open_fence(text[:end]) if fences else None
     if fence is None:
         return text[:end].rstrip(), text[start:].lstrip()
     end, start = _cut(text, limit - len(fence.closing))
     if _open_fence(text[:end]) != fence:  # the shorter cut falls before the fence opens, or inside an earlier one
-        return _first(text, len(text[:end]))
+        return _first(text, end, fences=fences)
     return text[:end] + fence.closing, fence.opening + text[start:]
 
 

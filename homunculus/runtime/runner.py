@@ -32,6 +32,7 @@ STEADY_SECONDS = 60.0  # a session that lived this long starts the back-off anew
 OPEN_SECONDS = 60.0  # a connection that takes longer is given up and tried again
 CLOSE_SECONDS = 10.0  # an adapter that takes longer to close is left behind
 SEND_TRIES = 4
+NONCE_SECONDS = 120.0  # a platform that tells a second try apart does so for a few minutes only
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +127,19 @@ class Runner:
 
         Waits while the session is down. Raises Refused when it did not arrive and will not, Uncertain when nobody can tell.
         """
-        tries = 0
+        tries, began = 0, self._wires.clock()
         while True:
             session = await self._connected()
+            if reply.retried and self._wires.clock() - began > NONCE_SECONDS:
+                raise Uncertain("its first try may have arrived, and the platform no longer tells a second one apart")
             try:
                 return await session.send(address, reply)
             except NotReady as error:
                 # A failure of a session that has died meanwhile is none of the platform's tries.
                 tries += session is self._session
                 if tries >= SEND_TRIES:
-                    raise Refused(f"given up after {tries} tries: {error.reason}") from error
+                    kind = Uncertain if reply.retried else Refused
+                    raise kind(f"given up after {tries} tries: {error.reason}") from error
                 await self._wires.sleep(_delay(tries - 1, error.after))
             except Uncertain:
                 tries += 1

@@ -28,7 +28,11 @@ class LocalWorld(AdapterWorld):
 
     async def sent(self, address: Address, count: int) -> list[Sent]:
         await asyncio.sleep(0)
-        posts = [post for post in self.hub.posts(address.place) if post.agent_id is not None]
+        posts = [
+            post
+            for post in self.hub.posts(f"dm:{address.place}" if address.direct else address.place)
+            if post.agent_id is not None
+        ]
         assert len(posts) == count
         return [Sent(post.id, post.text, post.quotes) for post in posts]
 

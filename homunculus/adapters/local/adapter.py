@@ -17,7 +17,8 @@ class LocalAdapter:
     """One instance of the local platform. It needs no account: every place exists as soon as someone speaks there."""
 
     limit = 16_000
-    abilities = frozenset({"nonce"})  # the hub posts a reply once, however often it is sent
+    # The hub posts a reply once, however often it is sent, and shows each under its author's own name.
+    abilities = frozenset({"nonce", "persona"})
 
     def __init__(self, spec: AdapterSpec, hub: LocalHub) -> None:
         self.key = self.account = spec.key
@@ -43,7 +44,7 @@ class LocalAdapter:
             raise NotReady(f"{self.key} is not open")
         if len(reply.text) > self.limit:
             raise Refused(f"{self.key} takes at most {self.limit} characters in one post, not {len(reply.text)}")
-        return self._hub.post(address.place, reply)
+        return self._hub.post(address, reply)
 
     async def closed(self) -> None:
         """Wait: a session inside this process does not die by itself."""

@@ -18,6 +18,7 @@ from homunculus.model import Address, Author, Event, Message, Receipt, Reply, Tu
 
 POSTS_A_ROOM = 500
 ROOMS = 1_000
+_PRIVATE = "dm:"
 TURNS = 1_024  # whose replies can still be told apart, for late retries and waiting callers
 
 
@@ -33,6 +34,10 @@ class LocalPost:
     text: str
     time: float
     quotes: str | None = None
+
+
+def _room(address: Address) -> str:
+    return f"{_PRIVATE}{address.place}" if address.direct else address.place
 
 
 class Attached(Protocol):
@@ -65,7 +70,7 @@ class _Ids:
 class LocalHub:
     """Hold the rooms, hand what people say to the attached adapter, and tell waiting callers what was answered.
 
-    A direct message lives in the room that is named after its user, whatever room it was typed in.
+    A direct message lives in the room `dm:<user>`, whatever room it was typed in; nobody else can speak there.
     """
 
     def __init__(self, clock: Clock = time.time) -> None:
@@ -135,13 +140,20 @@ class LocalHub:
             if not waiting.done():
                 waiting.set_exception(NotReady("the local adapter was closed before the turn ended"))
 
-    def post(self, place: str, reply: Reply) -> str:
+    def post(self, address: Address, reply: Reply) -> str:
         """Post one part of a reply and return its id; the same reply again returns the first one's id."""
         turn_id = reply.id.rpartition(".")[0]
         parts = self._turns.setdefault(turn_id, {})
         if reply.id not in parts:
             parts[reply.id] = LocalPost(
-                self._ids.mint(), place, reply.author, None, reply.agent_id, reply.text, self._clock(), reply.quotes
+                self._ids.mint(),
+                _room(address),
+                reply.author,
+                None,
+                reply.agent_id,
+                reply.text,
+                self._clock(),
+                reply.quotes,
             )
             self._add(parts[reply.id])
         self._turns.move_to_end(turn_id)
@@ -162,9 +174,11 @@ class LocalHub:
     ) -> tuple[str, Receipt]:
         if not user or not chat:
             raise Refused("a local message needs a chat and a user")
+        if chat.startswith(_PRIVATE) and not dm:
+            raise Refused(f"a local place cannot begin with {_PRIVATE}: it is where direct messages are")
         adapter = self._attached()
         address = adapter.address(user if dm else chat, direct=dm)
-        post = LocalPost(message_id, address.place, user, user, None, text, self._clock())
+        post = LocalPost(message_id, _room(address), user, user, None, text, self._clock())
         # Before the delivery, or the answer could stand above the question.
         self._add(post)
         message = Message(post.id, address, Author(user, user), text, mentioned=mention, time=post.time)

@@ -73,8 +73,30 @@ async def test_a_direct_message_is_in_the_room_of_its_user(hub: LocalHub) -> Non
     address = (await program.heard.get()).address
     assert (address.direct, address.place, address.label) == (True, "ana", "local:dm:ana")
     await program.reply("t1", 0, "Yes?", address)
-    assert [post.text for post in hub.posts("ana")] == ["psst", "Yes?"]
+    assert [post.text for post in hub.posts("dm:ana")] == ["psst", "Yes?"]
     assert hub.posts("tavern") == ()
+
+
+async def test_a_direct_message_is_apart_from_a_place_that_is_named_like_its_user(hub: LocalHub) -> None:
+    program = Program(hub)
+    await program.start()
+    await hub.say("tavern", user="ana", text="psst", dm=True)
+    await hub.say("ana", user="bo", text="hello all")
+    private, public = (await program.heard.get()).address, (await program.heard.get()).address
+    assert private.conversation != public.conversation
+    assert [post.text for post in hub.posts("ana")] == ["hello all"]
+    with pytest.raises(Refused, match="cannot begin with dm:"):
+        await hub.say("dm:ana", user="bo", text="let me in")
+
+
+async def test_who_waits_is_told_when_the_last_adapter_closes(hub: LocalHub) -> None:
+    program = Program(hub)
+    adapter = await program.start()
+    asked = asyncio.create_task(hub.ask("tavern", user="ana", text="hello"))
+    await program.heard.get()
+    await adapter.aclose()
+    with pytest.raises(NotReady, match="closed before the turn ended"):
+        await asked
 
 
 async def test_a_named_instance_is_in_the_label_and_the_account(hub: LocalHub) -> None:
@@ -108,7 +130,7 @@ async def test_a_turn_that_ends_before_the_delivery_returns_still_answers(hub: L
     await program.start()
 
     def answer_at_once(message: Message) -> None:
-        hub.post(message.address.place, Reply("t1.0", "kovach", "Kovach", "Quick."))
+        hub.post(message.address, Reply("t1.0", "kovach", "Kovach", "Quick."))
         program.end("t1", message)
 
     program.on_message = answer_at_once
@@ -247,7 +269,7 @@ async def test_rooms_posts_and_turns_are_bounded(hub: LocalHub) -> None:
     assert len(hub.rooms()) == ROOMS
     assert hub.posts("room 0") == ()
     for number in range(max(POSTS_A_ROOM, TURNS) + 10):
-        hub.post("tavern", Reply(f"t{number}.0", "kovach", "Kovach", str(number)))
+        hub.post(Address("local", "local", "local", "tavern"), Reply(f"t{number}.0", "kovach", "Kovach", str(number)))
     posts = hub.posts("tavern")
     assert len(posts) == POSTS_A_ROOM
     assert posts[-1].text == str(max(POSTS_A_ROOM, TURNS) + 9)

@@ -68,6 +68,7 @@ fenced = st.lists(
 
 
 @given(fenced, st.integers(64, 160))
+@example("a" * 14 + "\n```py\nx\n```\n\n```py\nxxx\n\n```\n\n```py\nxxxxxxxxxx\n\n```\n", 64)
 def test_every_part_has_its_fences_closed(text: str, limit: int) -> None:
     parts = split(text, limit)
     assert all(len(part) <= limit for part in parts)

@@ -1,6 +1,5 @@
 """One way from a save to a running deployment, and what stays true when it cannot be walked."""
 
-# ruff: noqa: ASYNC240 - a test writes small files where it stands
 from __future__ import annotations
 
 import asyncio

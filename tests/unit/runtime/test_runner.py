@@ -374,3 +374,37 @@ async def test_a_delivery_waits_for_the_commit() -> None:
         assert not delivery.done()
         world.store.commits.set()
         assert await delivery is Receipt.RECORDED
+
+
+async def test_once_the_first_try_may_have_arrived_giving_up_is_uncertain() -> None:
+    async with running() as world:
+        world.abilities = {"nonce"}
+        await ready(world)
+        world.server("t").send_mood = "uncertain"
+        said = world.say("t", "1")
+        await calm()
+        world.server("t").send_mood = "later"
+        for _ in range(10):
+            world.time.advance(5)
+            await calm()
+        assert world.outcomes() == {said.id: ["uncertain"]}
+
+
+async def test_a_second_try_is_not_made_after_the_platform_forgot_the_first() -> None:
+    async with running() as world:
+        world.abilities = {"nonce"}
+        await ready(world)
+        world.server("t").send_mood = "uncertain"
+        said = world.say("t", "1")
+        await calm()
+        world.server("t").send_mood, world.server("t").open_mood = "ok", "later"
+        world.server("t").die(NotReady("reset"))
+        await calm()
+        world.time.advance(200)
+        world.server("t").open_mood = "ok"
+        for _ in range(5):
+            await calm()
+            world.time.advance(60)
+        assert world.state("discord") == "ready"
+        assert world.server("t").posts == []
+        assert world.outcomes() == {said.id: ["uncertain"]}

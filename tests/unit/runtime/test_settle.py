@@ -1,6 +1,5 @@
 """A save is what lies in the file while no process holds it open for writing."""
 
-# ruff: noqa: ASYNC240 - a test writes small files where it stands
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """Whatever way a file changes, the watcher is heard; and it leaves nothing behind."""
 
-# ruff: noqa: ASYNC240 - a test writes small files where it stands
 from __future__ import annotations
 
 import asyncio

@@ -147,6 +147,7 @@ async def test_a_question_sees_every_write_asked_for_before_its_message(state: S
 
 async def test_a_question_does_not_wait_for_the_commit_of_its_own_message(state: State, path: Path) -> None:
     other = apsw.Connection(str(path))
+    other.set_busy_timeout(5000)  # opening may still be tidying up
     run(other, "BEGIN IMMEDIATE")  # no commit gets through
     recording = asyncio.ensure_future(state.record(message("1"), "kovach"))
     await asyncio.sleep(0)
