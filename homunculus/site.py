@@ -81,6 +81,9 @@ class Site:
             except HomunculusError as error:
                 self.fault = str(error)
                 logger.bind(reason=self.fault).error("the web server could not start")
+            except Exception as error:  # noqa: BLE001 - the NPCs go on without a page
+                self.fault = f"it failed unexpectedly: {type(error).__name__}"
+                logger.opt(exception=error).error("the web server could not start")
             address = self.listening.url if self.listening else ""
             self._run_file.write(pid=os.getpid(), address=address, file=self._file.absolute(), key=self._key)
 

@@ -5,11 +5,11 @@ A program must find its lock and its state before the file is valid. Reports not
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from homunculus.config.files import Files
 from homunculus.config.source import read
 from homunculus.errors import ConfigErrors
 
@@ -28,18 +28,21 @@ class Identity:
 
 def identify(file: Path) -> Identity:
     """Read the identity from a deployment file; what is missing or unusable has its default."""
+    files = Files(file, Path.read_bytes)
     try:
-        content = file.read_bytes()
+        content = files.bytes(files.file)  # never a pipe, a device or a huge file
     except OSError:
         content = b""
     written = _written(content, str(file))
     name = written.get("bot_name", file.stem)
-    return Identity(name if _NAME.match(name) else _slug(file.stem), home(file, written.get("data_home", DATA_HOME)))
+    return Identity(name if _NAME.match(name) else _slug(file.stem), _home(files, written))
 
 
-def home(file: Path, written: str) -> Path:
-    """Return the data folder that a file names: relative to the file, `~` being the user's home."""
-    return Path(os.path.abspath(file.absolute().parent / Path(written).expanduser()))  # noqa: PTH100 - lexical
+def _home(files: Files, written: dict[str, str]) -> Path:
+    try:
+        return files.beside(written.get("data_home", DATA_HOME))
+    except ValueError:
+        return files.beside(DATA_HOME)
 
 
 def _written(content: bytes, shown: str) -> dict[str, str]:
@@ -49,7 +52,9 @@ def _written(content: bytes, shown: str) -> dict[str, str]:
         data = dict(_LINE.findall(content.decode("utf-8", "replace")))
     if not isinstance(data, dict):
         return {}
-    return {key: data[key] for key in ("bot_name", "data_home") if isinstance(data.get(key), str) and data[key]}
+    found = {key: data.get(key) for key in ("bot_name", "data_home")}
+    # A bare integer is accepted where a name is expected, and True is no integer of YAML.
+    return {key: str(value) for key, value in found.items() if value and type(value) in (str, int)}
 
 
 def _slug(stem: str) -> str:

@@ -176,4 +176,8 @@ def told_as(error: apsw.Error | NotReady | Refused) -> NotReady | Refused:
         return NotReady("the disk of the state database is full; nothing was kept of this")
     if isinstance(error, TRY_AGAIN):
         return NotReady(f"the state database cannot be used now: {error}")
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+        return Refused(
+            f"the state database is damaged ({error}); move the file away and start again: a new one is made"
+        )
     return Refused(f"the state database cannot do this: {error}")
