@@ -47,15 +47,21 @@ class EmbeddedModel:
         return self._engine
 
     async def complete(self, prompt: Prompt, on_text: Callable[[str], None] | None = None) -> Completion:
-        """Answer when ready and when its turn comes. Raise NotReady (busy, silent), Refused (no weights, no library)."""
+        """Answer when ready and when its turn comes. Raise NotReady (busy, silent), Refused (no weights, no library).
+
+        The packaged model says one line: after a line break one this small loses the thread, and speaks for others.
+        """
         await self._ready()
         limit = CONTEXT - min(self.spec.max_tokens, CONTEXT // 4)
+        stop = prompt.stop if self.spec.weights else (*prompt.stop, "\n")
         for _ in range(MOST_CUTS):
-            outcome = await self._infer(self._request(prompt, limit), on_text)
+            outcome = await self._infer({**self._request(prompt, limit), "stop": list(stop)}, on_text)
             if outcome.overflow:
                 limit = limit * CONTEXT * 9 // (outcome.overflow * 10)
             elif outcome.fault:
                 raise Refused(f"the embedded model refused the prompt: {outcome.fault[:200]}")
+            elif stop != prompt.stop and not outcome.text.strip():
+                stop = prompt.stop  # it began with the line break that was to end it
             else:
                 return Completion(outcome.text, self.spec.id, "embedded", outcome.tokens_in, outcome.tokens_out)
         raise Refused("the prompt does not fit the embedded model's context; lower token_budget")

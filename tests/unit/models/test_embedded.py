@@ -383,3 +383,31 @@ async def test_its_http_server_refuses_strangers_and_shows_no_prompts(make: Make
                 "Access-Control-Allow-Origin" not in response.headers
                 or not response.headers["Access-Control-Allow-Origin"]
             )
+
+
+# --- what it says ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("weights", "lines"), [("", True), ("own.gguf", False)])
+async def test_the_packaged_model_says_one_line_and_a_persons_own_model_what_it_likes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str, lines: bool
+) -> None:
+    model = EmbeddedModel(ModelSpec("default", "embedded", weights=weights), services(cache=tmp_path), Shelf())
+    asked: list[list[str]] = []
+
+    async def ready() -> None:
+        return None
+
+    async def infer(request: dict[str, Any], on_text: object, priority: int = 0) -> Outcome:
+        asked.append(request["stop"])
+        return Outcome(text="" if len(asked) == 1 else "Evening.")
+
+    monkeypatch.setattr(model, "_ready", ready)
+    monkeypatch.setattr(model, "_infer", infer)
+    answer = await model.complete(prompt())
+    if lines:
+        assert answer.text == "Evening."  # asked again, for the first answer began with the line break
+        assert asked == [[*prompt().stop, "\n"], list(prompt().stop)]
+    else:
+        assert asked == [list(prompt().stop)]
+    await model.aclose()
