@@ -181,7 +181,7 @@ async def every_message_belongs_to_one_answered_turn(
         assert (trace["outcome"], trace["agent_id"]) == ("answered", agent_id), json.dumps(trace, indent=1)
         turns.setdefault(trace["turn_id"], []).append(str(posted))
     said = [m for m in campaign.discord.messages(talk.place) if m.author.id == campaign.main.user_id]
-    assert [m.content for m in said] == [f"{name} answers."] * len(turns)
+    assert [m.content for m in said] == [f"**{name}:** {name} answers."] * len(turns)
     assert [str(m.reference) for m in said] == [messages[-1] for messages in turns.values()]
     assert sum(map(len, turns.values())) == len(talk.posted)
 
@@ -205,7 +205,7 @@ async def test_a_save_gives_a_channel_to_somebody_else_for_the_next_message(tmp_
         async with serving(campaign.file) as server:
             await server.ready("discord")
             discord.post(campaign.cellar, campaign.user, "John, hello")
-            await discord.wait_for(lambda d: d.messages(campaign.cellar)[-1].content == "John answers.")
+            await discord.wait_for(lambda d: d.messages(campaign.cellar)[-1].content == "**John:** John answers.")
             after = len(server.events)
             write(
                 campaign.file,
@@ -215,7 +215,7 @@ async def test_a_save_gives_a_channel_to_somebody_else_for_the_next_message(tmp_
             )
             await reloaded(server, after)
             discord.post(campaign.cellar, campaign.user, "hello again")
-            await discord.wait_for(lambda d: d.messages(campaign.cellar)[-1].content == "Agnes answers.")
+            await discord.wait_for(lambda d: d.messages(campaign.cellar)[-1].content == "**Agnes:** Agnes answers.")
             assert "John" not in str(model.requests[-1]["messages"][1:])  # her history here begins with her
             assert discord.identifies(TOKEN) == 1
 
@@ -243,4 +243,4 @@ async def test_an_instance_comes_and_goes_live_and_its_neighbour_is_undisturbed(
                 assert discord.identifies(KEEPER) == cycle + 1
             assert (discord.identifies(TOKEN), discord.resumes(TOKEN), discord.connections(TOKEN)) == (1, 0, 1)
             discord.post(campaign.library, campaign.user, "still there?")
-            await discord.wait_for(lambda d: d.messages(campaign.library)[-1].content == "Agnes answers.")
+            await discord.wait_for(lambda d: d.messages(campaign.library)[-1].content == "**Agnes:** Agnes answers.")
