@@ -39,6 +39,12 @@ export const has = (id) => Boolean(log.querySelector(`[data-id="${CSS.escape(id)
 export function add(post, agent, { pending = false } = {}) {
   if (post.id && has(post.id)) return null;
   const mine = !post.agent_id;
+  const early = mine && !pending && [...log.querySelectorAll(".line.pending")].find(
+    (line) => line.dataset.by === post.author && line.querySelector(".bubble").textContent === post.text);
+  if (early) { // our own words, and the stream was faster than the answer to saying them
+    settle(early, post.id);
+    return null;
+  }
   const before = log.lastElementChild;
   const more = before?.dataset.by === (post.agent_id ?? post.author) && before.classList.contains("mine") === mine;
   const link = mine ? "" : el("button", { class: "how-link", type: "button", "aria-label": `how ${post.author} came to say this`, on: { click: () => how(post.id, post.author) } }, "how");
@@ -50,10 +56,11 @@ export function add(post, agent, { pending = false } = {}) {
   return line;
 }
 
-// The message got its id; when the stream was faster, its line is there already.
+// The message got its id: from the answer or from the stream, whichever was faster.
 export function settle(line, id) {
   line.classList.remove("pending");
-  log.querySelector(`[data-id="${CSS.escape(id)}"]`)?.remove();
+  const twin = log.querySelector(`[data-id="${CSS.escape(id)}"]`);
+  if (twin && twin !== line) twin.remove();
   line.dataset.id = id;
 }
 
