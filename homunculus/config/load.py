@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from pathlib import Path
@@ -17,12 +16,10 @@ from homunculus.config.cards import CardCache
 from homunculus.config.draft import Draft
 from homunculus.config.files import Files, Read
 from homunculus.config.findings import Findings, ordered
-from homunculus.config.reader import read_fast
 from homunculus.config.resolve import Installed, Resolved, resolve
-from homunculus.config.schema import Check, Schema, Shape, check, checker, deployment_schema
+from homunculus.config.schema import Check, check, checker, deployment_schema
 from homunculus.config.secrets import Secrets
 from homunculus.config.source import Source
-from homunculus.config.verdict import Verdict, verdict
 from homunculus.errors import ConfigError, ConfigErrors, Where
 from homunculus.interfaces import Platform
 from homunculus.model import Deployment
@@ -45,8 +42,7 @@ class Loader:
     """Load deployment files, knowing what is installed. Calls may overlap, each in a thread of its own.
 
     `platforms` are the descriptors by name, `providers` and `backends` the names of model providers and memory backends,
-    `rulesets` the built-in excerpts by name, `environ` where `env:` secrets are looked up first. `fast` False uses the
-    reference readers alone, which say the same and take longer.
+    `rulesets` the built-in excerpts by name, `environ` where `env:` secrets are looked up first.
     """
 
     platforms: Mapping[str, Platform]
@@ -54,7 +50,7 @@ class Loader:
     backends: Collection[str]
     rulesets: Mapping[str, str]
     environ: Mapping[str, str]
-    fast: bool = field(default=True, compare=False)
+    _cards: CardCache = field(default_factory=CardCache, repr=False, compare=False)
 
     def __call__(self, path: Path, read: Read = Path.read_bytes) -> Loaded:
         """Read, check and resolve a file. Every file is read through `read`, which raises OSError.
@@ -63,39 +59,18 @@ class Loader:
         """
         files = Files(path, read)
         shown = files.shown(files.file)
-        if self.fast and (loaded := self._load_fast(files, shown)) is not None:
-            return loaded
         try:
-            parsed = _parse(files, shown, source.read)
+            parsed = _parse(files, shown)
         except ConfigErrors as errors:
             raise ConfigErrors(errors.errors, watched=frozenset(files.watched)) from None
-        return self._resolve(files, parsed, check(parsed, self._check))
-
-    def _load_fast(self, files: Files, shown: str) -> Loaded | None:
-        """Load an ordinary file without an error; None when it is anything else: the reference readers word that."""
-        with contextlib.suppress(_Unusual, ConfigErrors):
-            parsed = _parse(files, shown, _read_fast)
-            if self._verdict(parsed.data):
-                return self._resolve(files, parsed, Shape((), parsed.data))
-        return None
-
-    @functools.cached_property
-    def _cards(self) -> CardCache:
-        return CardCache(self.fast)
-
-    @functools.cached_property
-    def _schema(self) -> Schema:
-        return deployment_schema(self.platforms, self.providers, self.backends)
+        return self._resolve(files, parsed)
 
     @functools.cached_property
     def _check(self) -> Check:
-        return checker(self._schema)
+        return checker(deployment_schema(self.platforms, self.providers, self.backends))
 
-    @functools.cached_property
-    def _verdict(self) -> Verdict:
-        return verdict(self._schema)
-
-    def _resolve(self, files: Files, parsed: Source, shape: Shape) -> Loaded:
+    def _resolve(self, files: Files, parsed: Source) -> Loaded:
+        shape = check(parsed, self._check)
         findings = Findings(parsed, [*parsed.faults, *shape.errors])
         secrets = Secrets(files, self.environ, findings)
         secrets.load_dotenv()
@@ -117,18 +92,7 @@ def _findings(
     return ordered(errors, file), ordered(warnings, file)
 
 
-class _Unusual(Exception):  # noqa: N818 - no error
-    """The fast reader leaves this text to the reference reader."""
-
-
-def _read_fast(content: bytes, file: str) -> Source:
-    found = read_fast(content, file)
-    if found is None:
-        raise _Unusual
-    return found
-
-
-def _parse(files: Files, shown: str, read: Callable[[bytes, str], Source]) -> Source:
+def _parse(files: Files, shown: str) -> Source:
     """Read the deployment file itself. Raise ConfigErrors when there is nothing in it to check."""
     files.watched.add(files.file.parent / ".env")
     try:
@@ -140,7 +104,7 @@ def _parse(files: Files, shown: str, read: Callable[[bytes, str], Source]) -> So
         raise _hopeless(shown, f"the file cannot be read: {reason}", "check what it is and who may read it") from None
     _refuse_old(files.file, content, shown)
     try:
-        parsed = read(content, shown)
+        parsed = source.read(content, shown)
     except ConfigErrors:
         if len(content) <= source.MAX_BYTES and _toml_keys(content) & _SPACEBOT:
             raise _old(shown, "a Spacebot TOML file") from None
