@@ -1,1 +1,1 @@
-"""Long variants of tests: `python -m tests.soak reload --edits 100000`, `python -m tests.soak saves --edits 3000`."""
+"""Long variants of tests: `python -m tests.soak reload --edits 100000`, `… saves --edits 3000`, `… kill --points 40`."""

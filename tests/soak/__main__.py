@@ -10,6 +10,8 @@ from pathlib import Path
 
 from loguru import logger
 
+from tests.e2e import lives
+from tests.e2e.mortal import POINTS
 from tests.unit.runtime.reload_model import drive
 
 _SLICE = 2000  # edits a world: what was ever saved is kept in memory to tell torn saves from whole ones
@@ -35,19 +37,33 @@ async def saves(folder: Path, edits: int, seed: int) -> bool:
     return not (mixed.torn or mixed.missed or growing.torn or growing.missed)
 
 
-RUNS = {"reload": (reload, 100_000), "saves": (saves, 3_000)}
+async def kill(folder: Path, points: int, seed: int) -> bool:
+    """Die by SIGKILL at so many seeded points under load; then hold what Discord shows against what people said."""
+    async with lives.world(folder, seed) as world:
+        for number, death in enumerate(lives.deaths(list(POINTS), points, seed), start=1):
+            await lives.one_life(world, death)
+            print(f"{number}/{points}: died {death}; {lives.judge(world)}", flush=True)
+        await lives.live_on(world)
+        verdict = lives.judge(world)
+        print(f"at the end: {verdict}", flush=True)
+        return verdict.good
+
+
+RUNS = {"reload": (reload, 100_000), "saves": (saves, 3_000), "kill": (kill, 40)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("run", choices=RUNS)
-    parser.add_argument("--edits", type=int, default=0)
+    parser.add_argument(
+        "--edits", "--points", dest="count", type=int, default=0, help="how many edits, saves or deaths"
+    )
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     call, usual = RUNS[asked.run]
     logger.remove()
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if asyncio.run(call(Path(folder), asked.edits or usual, asked.seed)) else 1
+        return 0 if asyncio.run(call(Path(folder), asked.count or usual, asked.seed)) else 1
 
 
 if __name__ == "__main__":
