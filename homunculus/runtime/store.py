@@ -7,6 +7,7 @@ instance would answer twice. A turn ends in one transaction (`finish`), and only
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from homunculus.interfaces import History
@@ -14,6 +15,19 @@ from homunculus.model import Address, Message, Reply
 
 OverrideKey = Literal["mode", "paused"]
 Overrides = Mapping[tuple[str, str, OverrideKey], str]  # (conversation, agent id, key) → value
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Up to where a conversation is recorded: what came after the message `after` has to be asked for.
+
+    `time` is that message's own; `known` more were recorded after it, so that small disorder on the way costs nothing.
+    """
+
+    address: Address
+    after: str
+    time: float
+    known: int = 0
 
 
 class Store(History, Protocol):
@@ -51,6 +65,9 @@ class Store(History, Protocol):
 
     async def unanswered(self, since: float) -> tuple[tuple[Message, str], ...]:
         """Return what was recorded at or after `since` and never ended, oldest first, each with its agent's id."""
+
+    async def last_recorded(self, platform: str, account: str) -> tuple[Mark, ...]:
+        """Return a mark for each conversation of an account that was ever recorded, for as long as it is kept."""
 
     async def overrides(self) -> Overrides:
         """Return every override of a conversation."""

@@ -13,7 +13,10 @@ import apsw
 from homunculus.model import Address, HistoryLine, Message, Reply
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, message_of
 from homunculus.runtime.state.tables import scalar
-from homunculus.runtime.store import OverrideKey, Overrides
+from homunculus.runtime.store import Mark, OverrideKey, Overrides
+
+DISORDER_SECONDS = 10.0  # no platform promises that messages of one moment arrive in their order
+DISORDER_MESSAGES = 10
 
 
 def _rows(connection: apsw.Connection, sql: str, **bindings: object) -> list[Any]:
@@ -72,6 +75,40 @@ def unanswered(connection: apsw.Connection, since: float) -> tuple[tuple[Message
     """Return the messages that have waited since `since` or later, oldest first, each with its agent's id."""
     found = _rows(connection, UNANSWERED, since=since)
     return tuple((message_of(message), agent_id) for message, agent_id in found)
+
+
+# Reading each conversation's end by the index costs the same however much lies before it.
+MARKS = """
+WITH RECURSIVE places (name) AS (
+    SELECT min(conversation) FROM inbox WHERE conversation >= :low AND conversation < :high
+    UNION ALL
+    SELECT (SELECT min(conversation) FROM inbox WHERE conversation > name AND conversation < :high)
+    FROM places WHERE name IS NOT NULL
+)
+SELECT json_group_array(json((
+    SELECT json_group_array(json_array(json_extract(message, '$.address'), id, time) ORDER BY time DESC, seq DESC)
+    FROM (
+        SELECT inbox.seq, inbox.id, inbox.time, inbox.message FROM history CROSS JOIN inbox ON inbox.seq = history.seq
+        WHERE history.conversation = name AND history.speaker IS NULL AND inbox.message IS NOT NULL
+        ORDER BY history.seq DESC LIMIT :limit
+    )
+))) FROM places WHERE name IS NOT NULL
+"""
+
+
+def marks(connection: apsw.Connection, platform: str, account: str) -> tuple[Mark, ...]:
+    """Return up to where each conversation of an account is recorded: a little before its newest message."""
+    low = f"{platform}/{account}/"
+    high = low[:-1] + chr(ord("/") + 1)
+    newest = _rows(connection, MARKS, low=low, high=high, limit=DISORDER_MESSAGES)
+    found = (_mark(rows) for rows in newest if rows)
+    return tuple(mark for mark in found if mark.address.account == account)  # an account's id may hold a slash
+
+
+def _mark(rows: list[Any]) -> Mark:
+    recent = [row for row in rows if row[2] > rows[0][2] - DISORDER_SECONDS]
+    address, id_, time = recent[-1]
+    return Mark(Address(**address), id_, time, known=len(recent) - 1)
 
 
 UNCERTAIN = """

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -20,15 +21,15 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 import apsw
 from loguru import logger
 
-from homunculus.errors import Refused
+from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import Clock
 from homunculus.model import Address, HistoryLine, Message, Reply
 from homunculus.runtime.state import reads, writes
 from homunculus.runtime.state.commit import Commit, answer
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
-from homunculus.runtime.state.tables import connect, connect_reader, told_as
+from homunculus.runtime.state.tables import Damaged, connect, connect_reader, told_as
 from homunculus.runtime.state.worker import Worker
-from homunculus.runtime.store import OverrideKey, Overrides
+from homunculus.runtime.store import Mark, OverrideKey, Overrides
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +37,7 @@ T = TypeVar("T")
 SEEN = 50_000  # keys of recent messages kept in memory
 PRUNE_EVERY = 500  # recorded messages and ended turns between two prunings
 PRUNE_LINES = 100  # lines a conversation may have over its share before it is looked at
+PROBE_SECONDS = 5.0  # between tries to write anything at all while the disk fails
 CRASHED = "the program ended while it was being sent"
 
 
@@ -56,6 +58,8 @@ class State:
         self._pending: dict[str, dict[asyncio.Future[Any], str | None]] = {}  # writes to a history → message recorded
         self._grown: Counter[str] = Counter()  # lines added to each conversation since it was pruned
         self._since_prune = 0
+        self._probing: asyncio.TimerHandle | None = None
+        self.fault = ""  # why the last write failed; empty when it did not
         self.opened_at = clock()
 
     @classmethod
@@ -81,6 +85,8 @@ class State:
 
     async def aclose(self) -> None:
         """Commit what was asked for, then close the file. Safe twice."""
+        if self._probing is not None:
+            self._probing.cancel()
         self._writes.close()
         self._reads.close()
         await asyncio.to_thread(self._shut)
@@ -137,6 +143,10 @@ class State:
     async def unanswered(self, since: float) -> tuple[tuple[Message, str], ...]:
         """Return the messages of `since` or later that were recorded and never ended, oldest first, with their agent's id."""
         return await self._read(reads.unanswered, since)
+
+    async def last_recorded(self, platform: str, account: str) -> tuple[Mark, ...]:
+        """Return a mark for each conversation of an account that was ever recorded, for as long as it is kept."""
+        return await self._read(reads.marks, clean(platform), clean(account))
 
     # --- a turn and its replies -------------------------------------------------------------------------------------
 
@@ -240,10 +250,32 @@ class State:
             if failed is not None:
                 failed()
             raise
+        future.add_done_callback(self._judged)
         if conversation is not None:
             self._pending.setdefault(conversation, {})[future] = recorded
             future.add_done_callback(partial(self._written, conversation, failed))
         return await asyncio.shield(future)
+
+    def _judged(self, future: asyncio.Future[Any]) -> None:
+        """Keep what the last write tells about the disk, and look again by ourselves while it tells nothing good."""
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, NotReady | Damaged):
+            if not self.fault:
+                logger.bind(reason=error.reason).error(
+                    "The state cannot be written: nothing new is answered until it can"
+                )
+            self.fault = error.reason
+            if self._probing is None:
+                self._probing = asyncio.get_running_loop().call_later(PROBE_SECONDS, self._probe)
+        elif error is None and self.fault:
+            self.fault = ""
+            logger.info("The state can be written again")
+
+    def _probe(self) -> None:
+        self._probing = None
+        if self.fault:
+            with suppress(Refused):  # closed meanwhile
+                self._writes.submit(writes.Call(writes.touch)).add_done_callback(self._judged)
 
     def _written(self, conversation: str, failed: Callable[[], object] | None, future: asyncio.Future[Any]) -> None:
         waiting = self._pending[conversation]

@@ -41,6 +41,7 @@ from homunculus.model import (
     TurnEnded,
     runtime_key,
 )
+from homunculus.runtime.store import Mark
 from homunculus.runtime.supervisor import Supervisor
 
 Mood = Literal["ok", "hang", "later", "refuse", "break", "uncertain"]
@@ -167,6 +168,15 @@ class FakeStore:
     async def unanswered(self, since: float) -> tuple[tuple[Message, str], ...]:
         rows = [row for row in self.inbox.values() if not row.outcome and row.message.time >= since]
         return tuple((row.message, row.agent_id) for row in rows)
+
+    async def last_recorded(self, platform: str, account: str) -> tuple[Mark, ...]:
+        await asyncio.sleep(0)
+        newest = {row.message.address.conversation: row.message for row in self.inbox.values()}
+        return tuple(
+            Mark(message.address, message.id, message.time)
+            for message in newest.values()
+            if (message.address.platform, message.address.account) == (platform, account)
+        )
 
     async def overrides(self) -> dict[tuple[str, str, Literal["mode", "paused"]], str]:
         return dict(self.kept)

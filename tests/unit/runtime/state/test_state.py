@@ -336,3 +336,37 @@ def test_an_older_file_climbs_every_step_or_none(path: Path) -> None:
     assert climbed.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").get == 0
     assert "since" in [column[1] for column in climbed.execute("PRAGMA table_info(overrides)")]
     climbed.close()
+
+
+async def test_a_mark_lies_a_little_before_the_newest_message_of_each_conversation(state: State) -> None:
+    for number in range(30):
+        await state.record(message(f"slow {number}", time=1000.0 + 60 * number), "kovach")
+        await state.record(message(f"fast {number}", place="crypt", time=1000.0 + number), "kovach")
+        await state.record(message(f"burst {number}", place="hall", time=1000.0 + number / 10), "kovach")
+    await state.record(message("late", place="crypt", time=1024.5), "kovach")  # came after younger ones
+    found = {mark.address.place: mark for mark in await state.last_recorded("discord", "bot-1")}
+    assert {place: (mark.after, mark.time, mark.known) for place, mark in found.items()} == {
+        "tavern": ("slow 29", 2740.0, 0),
+        "crypt": ("fast 21", 1021.0, 9),
+        "hall": ("burst 20", 1002.0, 9),
+    }
+    assert found["crypt"].address == address("crypt")
+    assert found["crypt"].address.label == address("crypt").label
+
+
+async def test_marks_are_those_of_one_account(state: State) -> None:
+    others = (("slack", "bot-1"), ("discord", "bot-2"), ("discord", "bot-10"), ("discord", "bot-1/x"), ("discord", ""))
+    for platform, account in others:
+        there = replace(address(), platform=platform, account=account)
+        await state.record(replace(message("1"), address=there), "kovach")
+    assert await state.last_recorded("discord", "bot-1") == ()
+    await state.record(message("1"), "kovach")
+    assert [mark.address for mark in await state.last_recorded("discord", "bot-1")] == [address()]
+
+
+async def test_a_deleted_message_marks_nothing_and_a_reply_neither(state: State) -> None:
+    await state.record(message("1", time=1000.0), "kovach")
+    await state.record(message("2", time=1001.0), "kovach")
+    await state.finish("t", "kovach", [message("1")], [reply("r")], address())
+    await state.amend(message("2", kind="deleted"))
+    assert [(mark.after, mark.known) for mark in await state.last_recorded("discord", "bot-1")] == [("1", 0)]
