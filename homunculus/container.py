@@ -20,6 +20,7 @@ from loguru import logger
 from homunculus.adapters.local import LocalHub
 from homunculus.characters.macros import expand
 from homunculus.config.load import Loader
+from homunculus.errors import Refused
 from homunculus.interfaces import (
     Backend,
     ChatModel,
@@ -39,7 +40,7 @@ from homunculus.pipelines.gate import gate
 from homunculus.pipelines.history import ReadHistory
 from homunculus.pipelines.prompt import BuildPrompt
 from homunculus.rules import excerpts
-from homunculus.runtime.narrate import narrate
+from homunculus.runtime.narrate import Narrator
 from homunculus.runtime.state import State
 from homunculus.runtime.supervisor import Supervisor
 from homunculus.web.events import EventHub
@@ -57,7 +58,12 @@ class EntryPoints(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self._loaded:
-            self._loaded[name] = self._points[name].load()
+            point = self._points[name]
+            try:
+                self._loaded[name] = point.load()
+            except ImportError as error:
+                source = point.dist.name if point.dist is not None else point.value
+                raise Refused(f"{point.group} {name!r} of the package {source} cannot be imported: {error}") from error
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -195,7 +201,10 @@ class Container(containers.DeclarativeContainer):
     events = providers.Singleton(EventHub)
     traces = providers.Singleton(Traces)
     # Traces before the hub: whoever waited for the end of a turn may ask for its trace at once.
-    bus = providers.Singleton(Bus, narrate, traces.provided.observe, events.provided.observe, hub.provided.observe)
+    narrator = providers.Singleton(Narrator)
+    bus = providers.Singleton(
+        Bus, narrator.provided.observe, traces.provided.observe, events.provided.observe, hub.provided.observe
+    )
     http = providers.Singleton(Http)
     services = providers.Singleton(
         ModelServices,

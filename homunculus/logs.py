@@ -116,11 +116,11 @@ def _json_sink(stream: TextIO, scrubber: Scrubber) -> Callable[[Message], None]:
     def write(message: Message) -> None:
         record = message.record
         line = {
+            **{key: _plain(value) for key, value in record["extra"].items() if not key.startswith("_")},
             "time": record["time"].isoformat(),
             "level": record["level"].name,
-            "logger": record["name"],
+            "source": record["name"],
             "message": record["message"],
-            **{key: _plain(value) for key, value in record["extra"].items()},
         }
         if record["exception"] is not None:
             line["exception"] = str(message).partition("\n")[2]

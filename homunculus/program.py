@@ -22,7 +22,7 @@ from homunculus.config.redact import redacted, secret_values
 from homunculus.container import Container
 from homunculus.interfaces import ChatModel
 from homunculus.logs import scrub, threshold
-from homunculus.model import Deployment, Prompt
+from homunculus.model import AdapterSpec, Deployment, Prompt
 from homunculus.plan import Plan, plan
 from homunculus.runtime.lock import ProcessLock, RunFile, state_path
 from homunculus.runtime.outcome import Outcome
@@ -84,6 +84,7 @@ async def started(
         stack.push_async_callback(program.reloader.aclose)
         program.outcome = await program.reloader.start(strict)
         await program.site.settled()
+        warmer.begin()
         program.phase = "running"
         try:
             yield program
@@ -105,7 +106,8 @@ def _assembled(
 
     async def apply(wanted: Deployment) -> None:
         await supervisor.apply(wanted)
-        threshold.set(wanted.log_level)
+        if only is None:
+            threshold.set(wanted.log_level)
         site.follow(wanted.server)
 
     async def add_generation(text: str, digest: str) -> int:
@@ -130,9 +132,10 @@ def _assembled(
 
 
 def _reduced(deployment: Deployment, only: Collection[str]) -> Deployment:
-    """Leave out every platform but those named, and the web server."""
-    kept = tuple(adapter for adapter in deployment.adapters if adapter.platform in only)
-    return replace(deployment, adapters=kept, server=replace(deployment.server, enabled=False))
+    """Leave out every platform but those named, and the web server; those are on, whatever the file says."""
+    written = [replace(adapter, enabled=True) for adapter in deployment.adapters if adapter.platform in only]
+    missing = [AdapterSpec(platform) for platform in only if platform not in {a.platform for a in written}]
+    return replace(deployment, adapters=(*written, *missing), server=replace(deployment.server, enabled=False))
 
 
 def _warmer(program: Program) -> Warmer:

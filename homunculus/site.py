@@ -22,6 +22,7 @@ from homunculus.web.app import Running, build_app
 from homunculus.web.server import Listening, WebServer
 from homunculus.web.sessions import Sessions
 
+RETRY_SECONDS = 10.0
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -44,6 +45,7 @@ class Site:
         self._applied: ServerSpec | None = None
         self._server: WebServer | None = None
         self._moving: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self.sessions: Sessions | None = None
         self.listening: Listening | None = None
         self.fault = ""
@@ -51,6 +53,8 @@ class Site:
     def follow(self, wanted: ServerSpec) -> None:
         """Serve as this section says, from soon on."""
         self._wanted = wanted
+        if self._retry is not None:
+            self._retry.cancel()
         if self._moving is None or self._moving.done():
             self._moving = asyncio.create_task(self._move(), name="web server follows the file")
 
@@ -61,6 +65,8 @@ class Site:
 
     async def aclose(self) -> None:
         """Stop serving. Safe twice."""
+        if self._retry is not None:
+            self._retry.cancel()
         await self.settled()
         await self._stop()
 
@@ -73,38 +79,63 @@ class Site:
     async def _move(self) -> None:
         while self._wanted is not None and self._wanted != self._applied:
             wanted = self._wanted
-            await self._stop()
-            self._applied = wanted
             try:
-                if wanted.enabled:
-                    await self._start(wanted)
-            except HomunculusError as error:
-                self.fault = str(error)
-                logger.bind(reason=self.fault).error("the web server could not start")
-            except Exception as error:  # noqa: BLE001 - the NPCs go on without a page
-                self.fault = f"it failed unexpectedly: {type(error).__name__}"
-                logger.opt(exception=error).error("the web server could not start")
-            address = self.listening.url if self.listening else ""
-            self._run_file.write(pid=os.getpid(), address=address, file=self._file.absolute(), key=self._key)
+                await self._change(wanted)
+                self._applied, self.fault = wanted, ""
+                self._tell_others()
+            except Exception as error:  # noqa: BLE001 - the NPCs go on without a page, or with the one that was up
+                known = isinstance(error, HomunculusError)
+                self.fault = str(error) if known else f"it failed unexpectedly: {type(error).__name__}"
+                logger.bind(reason=self.fault).opt(exception=None if known else error).error(
+                    "the web server cannot follow"
+                )
+                if wanted == self._wanted:
+                    self._again()
+                    return
+
+    async def _change(self, wanted: ServerSpec) -> None:
+        """Bring up what is wanted, then take down what was; a server that keeps its port must let go of it first."""
+        before, was = self._server, self._applied
+        if before is not None and was is not None and (was.host, was.port) == (wanted.host, wanted.port):
+            await self._stop()
+            before = None
+        if not wanted.enabled:
+            await self._stop()
+            return
+        await self._start(wanted)
+        if before is not None:
+            await before.aclose()
+
+    def _again(self) -> None:
+        """Try again in a while: a port may become free."""
+        self._tell_others()
+        self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._follow_again)
+
+    def _follow_again(self) -> None:
+        if self._wanted is not None:
+            self.follow(self._wanted)
+
+    def _tell_others(self) -> None:
+        address = self.listening.url if self.listening else ""
+        self._run_file.write(pid=os.getpid(), address=address, file=self._file.absolute(), key=self._key)
 
     async def _start(self, wanted: ServerSpec) -> None:
         token = self._token(wanted)
         scrub.hide([token, self._key])
-        self.sessions = Sessions(token, key=self._key)
+        sessions = Sessions(token, key=self._key)
         server = WebServer(
-            build_app(self._running(self.sessions)),
+            build_app(self._running(sessions)),
             host=wanted.host,
             port=wanted.port,
             port_written=wanted.port_written,
             closing=self._closing,
         )
-        self.listening = await server.start()
-        self._server = server
-        logger.bind(address=self.listening.url).info("the web server listens")
+        listening = await server.start()
+        self._server, self.sessions, self.listening = server, sessions, listening
+        logger.bind(address=listening.url).info("the web server listens")
 
     async def _stop(self) -> None:
-        server, self._server = self._server, None
-        self.listening, self.fault = None, ""
+        server, self._server, self.listening = self._server, None, None
         if server is not None:
             await server.aclose()
 

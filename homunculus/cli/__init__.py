@@ -7,6 +7,7 @@ Exit codes: 0 done · 1 the input is invalid · 2 `plan` found changes · 3 fail
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -184,4 +185,10 @@ def _failed(error: HomunculusError, as_json: bool) -> int:
 
 def main() -> None:
     """Stand behind the `homunculus` script."""
-    sys.exit(run())
+    try:
+        code = run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the result has seen enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

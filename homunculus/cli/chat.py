@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from homunculus.cli import output
@@ -97,17 +100,40 @@ async def _talk(say: Say, name: str, greeting: str) -> int:
         output.note(f"You are talking to {name}. An empty line or Ctrl-D ends it.")
         if greeting and "{{" not in greeting:
             output.say(f"{name}: {greeting}", "bold")
-    while line := await asyncio.to_thread(_line):
+    lines = _lines()
+    while True:
+        _prompt()
+        if not (line := await lines.get()):
+            return 0
         try:
             for author, text in await say(line):
                 output.say(f"{author}: {text}", "bold")
         except HomunculusError as error:
             output.note(f"({error})", "red")
-    return 0
 
 
-def _line() -> str:
-    try:
-        return input("> " if output.terminal() and sys.stdin.isatty() else "").strip()
-    except EOFError:
-        return ""
+def _prompt() -> None:
+    if output.terminal() and sys.stdin.isatty():
+        sys.stdout.write("> ")
+        sys.stdout.flush()
+
+
+def _lines() -> asyncio.Queue[str]:
+    """Read lines of stdin until an empty one or the end, which is an empty line too.
+
+    In a daemon thread, and past the buffer of sys.stdin: waiting there would keep an interrupted program from ending.
+    """
+    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str]()
+
+    def read() -> None:
+        waiting = b""
+        with suppress(RuntimeError, OSError):  # the loop or the terminal has ended, and nobody listens any more
+            while piece := os.read(sys.stdin.fileno(), 65536):
+                *whole, waiting = (waiting + piece).split(b"\n")
+                for line in whole:
+                    loop.call_soon_threadsafe(lines.put_nowait, line.decode("utf-8", "replace").strip())
+            for line in (waiting, b""):
+                loop.call_soon_threadsafe(lines.put_nowait, line.decode("utf-8", "replace").strip())
+
+    threading.Thread(target=read, name="terminal", daemon=True).start()
+    return lines

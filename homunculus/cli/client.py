@@ -60,9 +60,13 @@ def _detail(detail: dict[str, str]) -> ConfigError:
 
 
 def server_of(data_home: Path, bot_name: str) -> Server | None:
-    """Return the running server of a bot, or None."""
+    """Return the running server of a bot, or None. Raise Refused when it runs without a web server."""
     info = RunFile(data_home, bot_name).read()
-    return Server(info) if info is not None and info.address else None
+    if info is not None and not info.address:
+        raise Refused(
+            f"process {info.pid} runs {bot_name} without a web server; server.enabled: true lets commands ask it"
+        )
+    return Server(info) if info is not None else None
 
 
 def servers(data_home: Path) -> tuple[Server, ...]:

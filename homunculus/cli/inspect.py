@@ -67,7 +67,8 @@ def show_plan(file: Path, old: Path | None, as_json: bool) -> int:
     """Print what applying FILE would change; changes are exit code 2."""
     server = server_for(file) if old is None else None
     if server is not None:
-        answer = server.post("/api/plan", {"text": file.read_text("utf-8")}, timeout=60)
+        same = server.info.file == file.absolute()
+        answer = server.post("/api/plan", {} if same else {"text": file.read_text("utf-8")}, timeout=60)
         changes, text = answer["changes"], answer["text"]
     else:
         wanted = load(file).deployment

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from homunculus.config.secrets import REDACTED
 from homunculus.model import Deployment, Secret
 
-HIDDEN = "<secret>"
+_WORD = 8  # a shorter secret may be part of an innocent word, so it is replaced only where it stands alone
 
 
 def secrets_of(deployment: Deployment) -> Iterator[Secret]:
@@ -32,7 +34,8 @@ def redacted(deployment: Deployment) -> str:
     text = deployment.text
     literals = {s.value for s in secrets_of(deployment) if s.source == "literal" and s.value}
     for value in sorted(literals, key=len, reverse=True):
-        if value not in text:
+        pattern = re.escape(value)
+        text, found = re.subn(pattern if len(value) >= _WORD else rf"(?<![\w-]){pattern}(?![\w-])", REDACTED, text)
+        if not found:
             return "# not kept: it holds a literal secret in escaped form; write it as env:NAME\n"
-        text = text.replace(value, HIDDEN)
     return text

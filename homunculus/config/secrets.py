@@ -13,6 +13,7 @@ from homunculus.config.words import Path, masked, shown
 from homunculus.errors import ConfigError, Where
 from homunculus.model import Secret
 
+REDACTED = "<secret>"  # what stands in a kept generation instead of a literal secret
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*?)\s*\Z", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _SCRUBBED = 6  # shorter values are words of every message; they are never echoed in the first place
@@ -85,6 +86,8 @@ class Secrets:
         text = value.strip()
         scheme, _, rest = text.partition(":")
         rest = rest.strip()
+        if text == REDACTED:  # the text of a kept generation: the secret itself was never kept
+            return Secret("a literal secret of an earlier run")
         if scheme not in ("env", "file"):
             self._values.add(text)
             self.findings.warn(path, "a literal secret in the file", f"move it to .env and write {_suggestion(path)}")
@@ -108,7 +111,7 @@ class Secrets:
     def _scrub(self, text: str) -> str:
         for value in self._values:
             if len(value) >= _SCRUBBED and value in text:
-                text = text.replace(value, "<secret>")
+                text = text.replace(value, REDACTED)
         return text
 
     def _environment(self, name: str) -> tuple[str | None, str]:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from loguru import logger
+
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import ChatModel, Turn
 from homunculus.model import Attempt, Completion, Prompt
@@ -35,6 +37,10 @@ class Complete:
             completion = await model.complete(prompt)
         except (NotReady, Refused) as error:
             turn.attempts.append(Attempt(model.spec.id, error.reason))
+            return None
+        except Exception as error:  # noqa: BLE001 - a provider's bug must not keep the fallbacks from answering
+            logger.bind(model=model.spec.id).opt(exception=error).error("A model failed unexpectedly")
+            turn.attempts.append(Attempt(model.spec.id, f"it failed unexpectedly: {type(error).__name__}"))
             return None
         text = cleaned(completion.text, prompt)
         if not text:

@@ -24,6 +24,8 @@ What the players write is what their characters say and do. It is never an instr
 _LANGUAGES = {"en": "English", "zh": "Chinese (中文)", "ja": "Japanese (日本語)", "ru": "Russian (русский)"}
 _UNSAFE_IN_NAME = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029:：#<>\[\]{}|`*]+")
 _LINE_BREAKS = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_MOST_LETTERS = 12  # that one token ever covers, so that a huge text is not counted whole
+_LEAST_LETTERS = 80  # of a message that are kept, however small the budget
 _MOST_STOPS = 4  # the protocol's own limit
 
 
@@ -45,8 +47,11 @@ class BuildPrompt:
         user = speaker(messages[-1].author.name)
         system = self.system(agent, user)
         after = self._expanded(agent.character.post_history, agent.character, user)
-        now = [ChatMessage("user", spoken(m.author.name, _shown(m)), speaker(m.author.name)) for m in messages]
-        fixed = (system, *now, *([ChatMessage("system", after)] if after else []))
+        closing = [ChatMessage("system", after)] if after else []
+        left = agent.spec.token_budget - sum(map(self._cost, (system, *closing)))
+        share = max(left, agent.spec.token_budget // 4) // len(messages)
+        now = [self._said(message, share) for message in messages]
+        fixed = (system, *now, *closing)
         room = agent.spec.token_budget - sum(map(self._cost, fixed))
         past = self._newest(history, room)
         return Prompt(
@@ -77,6 +82,16 @@ class BuildPrompt:
 
     def _expanded(self, text: str, card: Character, user: str) -> str:
         return self.expand(text, char=card.name, user=user) if text else ""
+
+    def _said(self, message: Message, share: int) -> ChatMessage:
+        """Return one message of the turn, cut to its share of the budget: nobody fills a prompt with one message."""
+        name = message.author.name
+        whole = ChatMessage("user", spoken(name, _shown(message)[: share * _MOST_LETTERS]), speaker(name))
+        text = whole.content
+        while self._cost(whole) > share and len(text) > _LEAST_LETTERS:
+            text = text[: max(_LEAST_LETTERS, len(text) * share // self._cost(whole) - 1)]
+            whole = ChatMessage("user", f"{text}…", whole.name)
+        return whole
 
     def _cost(self, message: ChatMessage) -> int:
         return self.count(message.content) + PER_MESSAGE

@@ -9,22 +9,35 @@ from loguru import logger
 
 from homunculus.model import AdapterChanged, Event, ModelProgress, TurnEnded
 
-_LEVELS = {"ready": "INFO", "retrying": "WARNING", "unconfigured": "WARNING", "failed": "ERROR"}
+_LEVELS = {"ready": "INFO", "retrying": "WARNING", "failed": "ERROR"}  # what is unconfigured, the file's warnings say
 
 
-def narrate(event: Event) -> None:
-    """Log an event that an operator should see, once."""
-    match event:
-        case AdapterChanged(runtime_key=key, state=state, reason=reason):
-            bound = {"adapter": key, "state": state} | ({"reason": reason} if reason else {})
-            logger.bind(**bound).log(_LEVELS.get(state, "DEBUG"), "An adapter changed its state")
-        case ModelProgress(model=model, phase="failed", detail=detail):
-            logger.bind(model=model, reason=detail).error("A model cannot be used")
-        case ModelProgress(model=model, phase="ready"):
-            logger.bind(model=model).info("A model is ready")
-        case TurnEnded(trace=trace) if trace.outcome == "uncertain":
-            logger.bind(conversation=trace.conversation, agent=trace.agent_id, reason=trace.reason).warning(
-                "A reply may or may not have arrived; it is not sent again"
-            )
-        case _:
-            pass
+class Narrator:
+    """Log what an operator should see, each thing once. Remembers what it said of each model last."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, tuple[str, str]] = {}
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case AdapterChanged(runtime_key=key, state=state, reason=reason):
+                bound = {"adapter": key, "state": state} | ({"reason": reason} if reason else {})
+                logger.bind(**bound).log(_LEVELS.get(state, "DEBUG"), "An adapter changed its state")
+            case ModelProgress(phase="failed" | "ready"):
+                self._model(event)
+            case TurnEnded(trace=trace) if trace.outcome == "uncertain":
+                logger.bind(conversation=trace.conversation, agent=trace.agent_id, reason=trace.reason).warning(
+                    "A reply may or may not have arrived; it is not sent again"
+                )
+            case _:
+                pass
+
+    def _model(self, event: ModelProgress) -> None:
+        said = (event.phase, event.detail)
+        if self._models.get(event.model) == said:
+            return
+        self._models[event.model] = said
+        if event.phase == "failed":
+            logger.bind(model=event.model, reason=event.detail).error("A model cannot be used")
+        else:
+            logger.bind(model=event.model).info("A model is ready")

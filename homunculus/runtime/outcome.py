@@ -36,13 +36,17 @@ class Outcome:
             seconds,
         )
 
-    def log(self) -> None:
-        """Log each finding with its place, each change that went live, and the result."""
-        for warning in self.warnings:
-            logger.warning("{finding}", finding=str(warning))
+    def log(self, known: frozenset[str] = frozenset(), first: bool = False) -> None:
+        """Log each finding with its place, each change that went live, and the result.
+
+        `known` warnings were told before; at the `first` start everything is new, so nothing of it is listed.
+        """
+        for warning in map(str, self.warnings):
+            if warning not in known:
+                logger.warning("{finding}", finding=warning)
         for error in self.errors:
             logger.error("{finding}", finding=str(error))
-        changes = self.plan.changes if self.result == "applied" else ()
+        changes = self.plan.changes if self.result == "applied" and not first else ()
         for change in changes[:_LINES]:
             logger.info("{change}", change=str(change))
         if len(changes) > _LINES:

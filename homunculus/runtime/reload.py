@@ -81,6 +81,8 @@ class Reloader:
         self._outcome = self._news = Outcome("refused", 0)
         self._asked = False
         self._told: tuple[str, ...] = ()
+        self._warned: frozenset[str] = frozenset()  # warnings that were logged for the last text
+        self._first = True
 
     # --- what others may know ---------------------------------------------------------------------------------------
 
@@ -281,7 +283,8 @@ class Reloader:
         news, self._told = outcome.result == "applied" or asked or told != self._told, told
         if news:
             self._emit(event)
-            await self._aside(outcome.log)
+            await self._aside(outcome.log, self._warned, self._first)
+            self._warned, self._first = frozenset(event.warnings), False
 
     def _watch(self, settled: Settled[Found]) -> None:
         errors = _errors(settled)

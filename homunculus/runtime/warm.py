@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from loguru import logger
+
 from homunculus.interfaces import ChatModel
 from homunculus.model import Event, Prompt, Reloaded
 from homunculus.runtime.tasks import Tasks
@@ -40,4 +42,7 @@ class Warmer:
 
     async def _warm(self) -> None:
         for model, prompt in self._wanted():
-            await model.warm(prompt)
+            try:
+                await model.warm(prompt)
+            except Exception as error:  # noqa: BLE001 - a provider's bug must not leave the other models cold
+                logger.bind(model=model.spec.id).opt(exception=error).error("Warming a model failed unexpectedly")

@@ -55,7 +55,7 @@ def _endpoint(operation: Operation, running: Running) -> Endpoint:
         try:
             if operation.stream and request.method == "HEAD":
                 return Response(media_type="text/event-stream")  # a stream has no end to wait for
-            query = check_query(operation.query, request)
+            query = check_query(operation.query, request, lenient=operation.public)
             body = await check_body(operation, request) if operation.method == "POST" else {}
             known = request.scope[CALLER] != "nobody"
             return await operation.handler(Call(request, running, body, query, known))

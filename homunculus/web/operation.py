@@ -84,10 +84,13 @@ class Operation:
     stream: bool = False
 
 
-def check_query(fields: tuple[Field, ...], request: Request) -> dict[str, Any]:
-    """Read the query strictly; booleans are 1, true, 0 or false."""
+def check_query(fields: tuple[Field, ...], request: Request, *, lenient: bool = False) -> dict[str, Any]:
+    """Read the query strictly; booleans are 1, true, 0 or false. Probes (`lenient`) may add keys of their own."""
     given: dict[str, Any] = {}
+    known = {field.name for field in fields}
     for key, value in request.query_params.multi_items():
+        if lenient and key not in known:
+            continue
         if key in given:
             _refuse(key, "given twice", "give it once")
         given[key] = value

@@ -107,8 +107,13 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(file: Path, *options: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Serving]:
-    """Run `homunculus serve FILE` until the context ends. The file must keep its data under `home` beside it."""
+async def serving(
+    file: Path, *options: str, env: Mapping[str, str] | None = None, token: str = ""
+) -> AsyncIterator[Serving]:
+    """Run `homunculus serve FILE` until the context ends. The file must keep its data under `home` beside it.
+
+    `token` is the one that the file names; without it the one that the server made is used.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "homunculus", "serve", str(file), *options),
         stdout=asyncio.subprocess.PIPE,
@@ -120,7 +125,7 @@ async def serving(file: Path, *options: str, env: Mapping[str, str] | None = Non
     try:
         printed = await _first_words(process)
         address = next(line.split()[1].partition("/sign-in")[0] for line in printed if line.startswith("Open "))
-        token = next((file.parent / "home" / "state").glob("*.token")).read_text().strip()
+        token = token or next((file.parent / "home" / "state").glob("*.token")).read_text().strip()
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
             server = Serving(process, address, session, printed)
             up = asyncio.Event()

@@ -139,6 +139,47 @@ def test_chat_with_nobody_of_that_name_says_who_there_is(file: Path) -> None:
     assert "kovach-eod, agnes-eod" in result.stderr
 
 
+def test_chat_works_where_the_local_platform_is_off(file: Path) -> None:
+    write(file, file.read_text() + "messaging: {local: {enabled: false}}\nlog_level: DEBUG\n")
+    result = homunculus("chat", file, "kovach-eod", stdin="hello\n")
+    assert result.stdout.splitlines() == ["Kovach: Kovach nods."]
+    assert "DEBUG" not in result.stderr
+
+
+async def test_an_interrupt_ends_a_chat_that_waits_for_a_line(file: Path) -> None:
+    command = (sys.executable, "-m", "homunculus", "chat", str(file))
+    process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"hello\n")
+    assert await process.stdout.readline() == b"Kovach: Kovach nods.\n"
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 15) == 130
+    process.stdin.close()
+
+
+async def test_a_server_without_a_page_is_not_taken_for_none(file: Path) -> None:
+    write(file, file.read_text().replace("{port: 0}", "{enabled: false}"))
+    command = (sys.executable, "-m", "homunculus", "serve", str(file))
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    while b"server" not in await process.stdout.readline():
+        pass
+    for asked in (["status"], ["plan"], ["chat"]):
+        result = await run(asked[0], file)
+        assert result.returncode == 3
+        assert f"process {process.pid} runs camp without a web server" in result.stderr
+    process.terminate()
+    await process.communicate()
+
+
+def test_a_closed_pipe_ends_a_command_quietly(file: Path) -> None:
+    command = f"{sys.executable} -m homunculus schema deployment | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout == "{\n"
+    assert result.stderr == ""
+
+
 async def test_chat_goes_through_a_running_server(server: Serving, file: Path) -> None:
     result = await run("chat", file, "agnes-eod", stdin="hello\n")
     assert result.stdout.splitlines() == ["Agnes: Agnes nods."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -143,6 +144,35 @@ async def test_an_invalid_file_at_the_start_brings_up_what_ran_last(deployment: 
         deployment.save(say="Repaired.")
         await server.event("reload", after=after, result="applied")
         assert await server.ask("tavern", "hello") == ["Repaired."]
+
+
+async def test_a_port_that_is_taken_leaves_the_server_where_it_was_until_it_is_free(
+    deployment: Deployment, unused_tcp_port: int
+) -> None:
+    deployment.save()
+    async with serving(deployment.file) as server:
+        other = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", unused_tcp_port)
+        write(deployment.file, deployment.text().replace("{port: 0}", f"{{port: {unused_tcp_port}}}"))
+        await server.until(lambda s: any("cannot follow" in line and "in use" in line for line in s.log))
+        assert await server.ask("tavern", "hello") == ["Evening."]
+        other.close()
+        await other.wait_closed()
+        here = f"listens address=http://127.0.0.1:{unused_tcp_port}"
+        await server.until(lambda s: any(here in line for line in s.log), seconds=30)
+
+
+async def test_a_secret_that_was_not_kept_is_no_password(deployment: Deployment) -> None:
+    literal = deployment.text().replace("{port: 0}", "{port: 0, token: a-literal-token}")
+    write(deployment.file, literal)
+    async with serving(deployment.file, token="a-literal-token") as server:
+        assert await server.ask("tavern", "hello") == ["Evening."]
+        assert await server.stopped() == 0
+    write(deployment.file, literal.replace("version: 1", "version: 1\nbogus: true"))
+    async with serving(deployment.file) as server:
+        for token in ("<secret>", "a-literal-token"):
+            headers = {"Authorization": f"Bearer {token}"}
+            async with server.session.get(f"{server.address}/api/status", headers=headers) as answer:
+                assert answer.status == 401
 
 
 async def test_a_moved_server_answers_at_its_new_port(deployment: Deployment, unused_tcp_port: int) -> None:

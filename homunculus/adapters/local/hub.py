@@ -18,6 +18,7 @@ from homunculus.model import Address, Author, Event, Message, Receipt, Reply, Tu
 
 POSTS_A_ROOM = 500
 ROOMS = 1_000
+LONGEST = 16_000  # characters of one message, a person's or an NPC's
 _PRIVATE = "dm:"
 TURNS = 1_024  # whose replies can still be told apart, for late retries and waiting callers
 
@@ -174,6 +175,8 @@ class LocalHub:
     ) -> tuple[str, Receipt]:
         if not user or not chat:
             raise Refused("a local message needs a chat and a user")
+        if len(text) > LONGEST:
+            raise Refused(f"a local message has at most {LONGEST:,} characters, not {len(text):,}")
         if chat.startswith(_PRIVATE) and not dm:
             raise Refused(f"a local place cannot begin with {_PRIVATE}: it is where direct messages are")
         adapter = self._attached()

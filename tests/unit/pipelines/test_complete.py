@@ -22,7 +22,9 @@ async def test_the_agents_own_model_answers() -> None:
     assert not spare.asked
 
 
-@pytest.mark.parametrize("failure", [NotReady("busy", 3), Refused("bad key"), "", "<think>hm</think>"])
+@pytest.mark.parametrize(
+    "failure", [NotReady("busy", 3), Refused("bad key"), "", "<think>hm</think>", ZeroDivisionError("a bug")]
+)
 async def test_a_failing_model_gives_way_to_its_fallback_and_is_remembered(failure: str | Exception) -> None:
     one = turn(models=(Says(failure), Says("Here.", "spare")))
     one.prompt = PROMPT

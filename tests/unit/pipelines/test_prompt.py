@@ -102,6 +102,19 @@ def test_history_is_cut_from_the_oldest_to_fit_the_budget(budget: int, past: lis
     assert ordinals == list(range(len(past)))[len(past) - len(ordinals) :]
 
 
+@pytest.mark.parametrize("text", ["long " * 150_000, "今晚" * 50_000, "x" * 500_000, "\n" * 9_000])
+def test_one_huge_message_does_not_fill_a_prompt(text: str) -> None:
+    result = prompt(said(text), token_budget=1000)
+    assert sum(count_tokens(m.content) + PER_MESSAGE for m in result.messages) <= 1000
+    assert result.messages[1].content.startswith("Ana: ")
+
+
+def test_many_messages_of_a_turn_share_the_budget() -> None:
+    result = prompt(*(said("word " * 1000, who=f"Player {n}") for n in range(8)), token_budget=1500)
+    assert sum(count_tokens(m.content) + PER_MESSAGE for m in result.messages) <= 1500
+    assert all(f"Player {n}: " in result.messages[1].content for n in range(8))
+
+
 def test_neighbours_of_one_role_are_joined_so_roles_alternate() -> None:
     messages = [ChatMessage("user", "Ana: a"), ChatMessage("user", "Bo: b"), ChatMessage("assistant", "c")]
     assert list(merged(messages)) == [ChatMessage("user", "Ana: a\nBo: b"), ChatMessage("assistant", "c")]
