@@ -177,6 +177,8 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         traces=container.traces(),
         sessions=sessions,
         overrides=state.overrides,
+        uncertain=state.uncertain,
+        state_fault=lambda: state.fault,
     )
 
 

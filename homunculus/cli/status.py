@@ -11,6 +11,8 @@ from homunculus.cli.inspect import server_for
 from homunculus.config.identity import DATA_HOME
 from homunculus.errors import NotReady, Refused
 
+_SHOWN = 60  # characters of an uncertain post
+
 
 def status(file: Path | None, as_json: bool) -> int:
     """Print the state of the server of FILE, or of all that run here; no server is exit code 3."""
@@ -50,11 +52,24 @@ def _show(server: Server, answer: dict[str, Any]) -> None:
     about = f"generation {answer['generation']}, {server.info.address}, process {server.info.pid}"
     rows = [("bot", answer["bot_name"], equal, about)]
     rows += [("adapter", a["runtime_key"], a["state"], a["reason"] or "") for a in answer["adapters"]]
+    if answer["state_fault"]:
+        rows.append(("state", "-", "failed", answer["state_fault"]))
     rows += [("agent", agent["id"], agent["card"]["name"], f"model {agent['model']}") for agent in answer["agents"]]
     output.show_table(f"homunculus {answer['version']} · {answer['file']}", ("", "name", "state", "more"), rows)
+    for unsure in answer["uncertain"]:
+        output.say(_unsure(unsure), "yellow")
     for error in answer["errors"]:
         path = f"{error['path']}: " if error["path"] else ""
         hint = f"; {error['hint']}" if error["hint"] else ""
         output.say(f"{error['location']}: {path}{error['message']}{hint}", "bold red")
     if answer["sign_in_link"]:
         output.say(f"Open {answer['sign_in_link']}", "bold")
+
+
+def _unsure(unsure: dict[str, Any]) -> str:
+    """Say which post to look for, and where; it is never sent again."""
+    said = " ".join(unsure["text"].split())
+    text = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
+    return (
+        f'uncertain: {unsure["author"]} in {unsure["conversation"]}: "{text}" may not have arrived: {unsure["reason"]}'
+    )

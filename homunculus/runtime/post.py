@@ -5,16 +5,26 @@ Owns the order of these steps and nothing else: the state keeps the rows, the ru
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 
 from loguru import logger
 
-from homunculus.errors import HomunculusError, Refused, Uncertain
+from homunculus.errors import HomunculusError, NotReady, Refused, Uncertain
 from homunculus.interfaces import Emit, Turn
 from homunculus.model import Reply, ReplySent
 from homunculus.runtime.lanes import Waiting
 from homunculus.runtime.store import Store
+from homunculus.runtime.tasks import Tasks
+
+Sleep = Callable[[float], Awaitable[None]]
+Note = Callable[[], Awaitable[None]]
+
+LONGEST_WAIT = 15.0  # seconds between two tries to write on a disk that is full or fails
+END_TRIES = 40  # of a turn: about ten minutes, after which nobody waits for the answer any more
 
 
 class Void(HomunculusError):
@@ -43,9 +53,10 @@ class Batch:
 class Post:
     """The outbox that the pipeline's last stage is given."""
 
-    def __init__(self, store: Store, emit: Emit) -> None:
-        self._store, self._emit = store, emit
+    def __init__(self, store: Store, emit: Emit, sleep: Sleep) -> None:
+        self._store, self._emit, self._sleep = store, emit, sleep
         self._open: dict[str, Batch] = {}  # by turn id, for as long as the turn runs
+        self._notes = Tasks()
 
     def begin(self, turn: Turn, batch: Batch) -> None:
         """Expect the replies of a turn."""
@@ -55,17 +66,36 @@ class Post:
         """Expect nothing of it any more."""
         self._open.pop(turn.id, None)
 
+    async def cancel(self) -> None:
+        """Write no more notes; a reply whose note is missing reads as uncertain at the next start."""
+        await self._notes.cancel()
+
     async def post(self, turn: Turn, replies: tuple[Reply, ...]) -> tuple[str, ...]:
         """End the turn in one transaction, then send. Raises Void, Refused or Uncertain; returns platform ids."""
         batch = self._open[turn.id]
         await batch.recorded()
-        if batch.last.runner.gone:
-            # Nothing is written as said that nobody can say any more.
-            raise Refused(f"{turn.address.adapter} has gone, and no other instance may speak for it")
-        messages = tuple(waiting.message for waiting in batch.waiting)
-        await self._store.finish(turn.id, turn.agent.id, messages, replies, turn.address)
-        batch.ended = True
+        await self._finish(turn, batch, replies)
         return await self._send(turn, batch, replies)
+
+    async def _finish(self, turn: Turn, batch: Batch, replies: tuple[Reply, ...]) -> None:
+        """End the turn durably; while the state cannot be written, what was thought waits for it."""
+        messages = tuple(waiting.message for waiting in batch.waiting)
+        for tries in count(1):
+            if batch.last.runner.gone:
+                # Nothing is written as said that nobody can say any more.
+                raise Refused(f"{turn.address.adapter} has gone, and no other instance may speak for it")
+            try:
+                await self._store.finish(turn.id, turn.agent.id, messages, replies, turn.address)
+                break
+            except NotReady as error:
+                if tries == END_TRIES:
+                    raise
+                if tries == 1:
+                    logger.bind(place=turn.address.label, turn=turn.id, reason=error.reason).error(
+                        "An answer waits: it cannot be recorded, and is not said before it is"
+                    )
+                await self._sleep(_delay(tries))
+        batch.ended = True
 
     async def _send(self, turn: Turn, batch: Batch, replies: tuple[Reply, ...]) -> tuple[str, ...]:
         ids: list[str] = []
@@ -84,7 +114,7 @@ class Post:
             batch.sent += 1
             ids.append(message_id)
             self._emit(ReplySent(turn.address, reply, message_id))
-            await _noted(self._store.sent(reply.id, message_id))
+            await self._noted(partial(self._store.sent, reply.id, message_id))
         if uncertain is not None:
             raise uncertain
         return tuple(ids)
@@ -96,15 +126,30 @@ class Post:
             )
             if isinstance(error, Uncertain):
                 log.warning("A reply may or may not have arrived; it is not sent again")
-                await _noted(self._store.unsent(reply.id, "uncertain", error.reason))
+                await self._noted(partial(self._store.unsent, reply.id, "uncertain", error.reason))
             else:
                 log.error("A reply could not be delivered")
-                await _noted(self._store.unsent(reply.id, "failed", error.reason))
+                await self._noted(partial(self._store.unsent, reply.id, "failed", error.reason))
+
+    async def _noted(self, note: Note) -> None:
+        """Write what became of a reply; what cannot be written now is tried again beside, and holds up nobody.
+
+        A note that never succeeds leaves the row SENDING, which the next start reads as uncertain.
+        """
+        try:
+            await note()
+        except NotReady:
+            self._notes.start(self._noted_later(note), "note what became of a reply")
+        except Exception as error:  # noqa: BLE001 - the reply is out, and nothing may send it again
+            logger.opt(exception=error).error("Noting what became of a reply failed")
+
+    async def _noted_later(self, note: Note) -> None:
+        for tries in count(1):
+            await self._sleep(_delay(tries))
+            with suppress(NotReady):  # not yet
+                await note()
+                return
 
 
-async def _noted(note: Awaitable[None]) -> None:
-    """Write what became of a reply; when that fails the row stays SENDING, which the next start reads as uncertain."""
-    try:
-        await note
-    except Exception as error:  # noqa: BLE001 - the reply is out, and nothing may send it again
-        logger.opt(exception=error).error("Noting what became of a reply failed")
+def _delay(tries: int) -> float:
+    return min(2.0 ** min(tries - 1, 8), LONGEST_WAIT)

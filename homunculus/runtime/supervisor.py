@@ -73,7 +73,7 @@ class Supervisor:
         self._store, self._emit, self._clock = state, emit, clock
         self._preparation = Preparation(build_model, build_namespace)
         self.overrides = Overrides(state)
-        post = Post(state, emit)
+        self._post = post = Post(state, emit, sleep)
         pipeline = build_pipeline(state, post)
         self._turns = Turns(
             store=state,
@@ -154,6 +154,7 @@ class Supervisor:
             runner.stop()
         await asyncio.gather(*(runner.ended() for runner in runners))
         await self._turns.cancel()
+        await self._post.cancel()
         await self._tasks.cancel()
         if not self._generation.retired:
             self._generation.retire()

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from homunculus.errors import ConfigError
 from homunculus.model import Deployment
 from homunculus.plan import Plan
+from homunculus.runtime.state import UnsureReply
 from homunculus.runtime.store import Overrides
 from homunculus.web.events import EventHub
 from homunculus.web.sessions import Sessions
@@ -90,7 +91,8 @@ class Running:
 
     `plan` takes the text of a deployment (None: the file as it lies there) and may raise ConfigErrors. `route` takes the
     arguments of `homunculus route` under their names, absent ones as None or False, and returns what that command
-    prints as JSON. `overrides` lists the modes and pauses set from chat.
+    prints as JSON. `overrides` lists the modes and pauses set from chat, `uncertain` the posts of the last days that may
+    or may not have arrived; `state_fault` says why nothing can be recorded now, and is empty when it can.
     """
 
     version: str
@@ -106,3 +108,5 @@ class Running:
     traces: Traces
     sessions: Sessions
     overrides: Callable[[], Awaitable[Overrides]]
+    uncertain: Callable[[], Awaitable[Sequence[UnsureReply]]]
+    state_fault: Callable[[], str]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from homunculus.runtime.state import UnsureReply
 from homunculus.runtime.store import Overrides
 from homunculus.web.agents import agent_shown
 from homunculus.web.errors import finding
@@ -44,6 +45,8 @@ def _flaws(running: Running, adapters: Sequence[AdapterStatus]) -> Iterator[str]
     for adapter in adapters:
         if adapter.state not in ("ready", "disabled"):
             yield f"{adapter.runtime_key} is {adapter.state}" + (f": {adapter.reason}" if adapter.reason else "")
+    if fault := running.state_fault():
+        yield fault
     if not running.reloads.running_equals_file:
         yield "running != file"
 
@@ -61,7 +64,21 @@ def adapter_shown(adapter: AdapterStatus) -> dict[str, Any]:
     }
 
 
-def status(running: Running, overrides: Overrides) -> dict[str, Any]:
+def uncertain_shown(unsure: UnsureReply) -> dict[str, Any]:
+    """Show a post that may or may not have arrived, so that a person can go and look."""
+    reply, address = unsure.reply, unsure.address
+    return {
+        "conversation": address.label or address.conversation,
+        "adapter": address.adapter,
+        "agent_id": reply.agent_id,
+        "author": reply.author,
+        "text": reply.text,
+        "reason": unsure.reason,
+        "since": unsure.since,
+    }
+
+
+def status(running: Running, overrides: Overrides, uncertain: Sequence[UnsureReply]) -> dict[str, Any]:
     """Compose the answer of `/api/status`."""
     ready, deployment, reloads = readiness(running), running.deployment(), running.reloads
     return {
@@ -78,6 +95,8 @@ def status(running: Running, overrides: Overrides) -> dict[str, Any]:
             {"conversation": conversation, "agent_id": agent_id, "key": key, "value": value}
             for (conversation, agent_id, key), value in overrides.items()
         ],
+        "uncertain": [uncertain_shown(unsure) for unsure in uncertain],
+        "state_fault": running.state_fault(),
         "adapters": [adapter_shown(adapter) for adapter in running.adapters()],
         "agents": [agent_shown(deployment, agent) for agent in deployment.agents],
         "models": running.events.progress(),

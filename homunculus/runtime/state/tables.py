@@ -158,6 +158,10 @@ def scalar(connection: apsw.Connection, sql: str, bindings: dict[str, object] | 
     return connection.execute(sql, bindings).get
 
 
+class Damaged(Refused):
+    """Say that the file is no database any more: no write will succeed until a person has moved it away."""
+
+
 TRY_AGAIN = (
     apsw.IOError,
     apsw.BusyError,
@@ -173,11 +177,13 @@ def told_as(error: apsw.Error | NotReady | Refused) -> NotReady | Refused:
     if isinstance(error, NotReady | Refused):
         return error
     if isinstance(error, apsw.FullError):
-        return NotReady("the disk of the state database is full; nothing was kept of this")
+        return NotReady("the disk of the state database is full, and nothing was kept of this; free some space")
+    if isinstance(error, apsw.ReadOnlyError):
+        return NotReady("the state database is read-only; make its folder and its disk writable again")
     if isinstance(error, TRY_AGAIN):
-        return NotReady(f"the state database cannot be used now: {error}")
+        return NotReady(f"the state database cannot be used now: {error}; see to its disk")
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):
-        return Refused(
+        return Damaged(
             f"the state database is damaged ({error}); move the file away and start again: a new one is made"
         )
     return Refused(f"the state database cannot do this: {error}")

@@ -247,6 +247,12 @@ def doubt(connection: apsw.Connection, reason: str, now: float) -> None:
     run(connection, sql, {"reason": reason, "now": now})
 
 
+def touch(connection: apsw.Connection) -> None:
+    """Write a page that changes nothing: whether that can be done is all that is asked."""
+    version = int(scalar(connection, "PRAGMA user_version"))
+    run(connection, f"PRAGMA user_version={version}")
+
+
 def set_override(connection: apsw.Connection, conversation: str, agent_id: str, key: str, value: str | None) -> None:
     """Set an override; None takes it away."""
     row: dict[str, object] = {"conversation": conversation, "agent": agent_id, "key": key, "value": value}

@@ -24,7 +24,7 @@ async def readyz(call: Call) -> Response:
 
 async def show_status(call: Call) -> Response:
     """Show everything that runs."""
-    return Json(status(call.running, await call.running.overrides()))
+    return Json(status(call.running, await call.running.overrides(), await call.running.uncertain()))
 
 
 _STATUS = {

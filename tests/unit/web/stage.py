@@ -33,6 +33,7 @@ from homunculus.model import (
     TurnEnded,
 )
 from homunculus.plan import Change, Plan
+from homunculus.runtime.state import UnsureReply
 from homunculus.runtime.store import Overrides
 from homunculus.web.app import Phase, Running, build_app
 from homunculus.web.events import EventHub
@@ -178,6 +179,8 @@ class Stage:
         ]
     )
     overrides: dict[Any, str] = field(default_factory=dict)
+    uncertain: list[UnsureReply] = field(default_factory=list)
+    state_fault: str = ""
     hub: Rooms = field(default_factory=lambda: Rooms())
     events: EventHub = field(default_factory=EventHub)
     traces: Traces = field(default_factory=Traces)
@@ -207,7 +210,12 @@ class Stage:
             traces=self.traces,
             sessions=self.sessions,
             overrides=self.read_overrides,
+            uncertain=self.read_uncertain,
+            state_fault=lambda: self.state_fault,
         )
+
+    async def read_uncertain(self) -> tuple[UnsureReply, ...]:
+        return tuple(self.uncertain)
 
     async def read_overrides(self) -> Overrides:
         return self.overrides

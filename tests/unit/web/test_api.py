@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homunculus.errors import HomunculusError, InUse, NotReady, Refused, Uncertain
-from homunculus.model import Address, BindingSpec, ModelProgress, Trace, TurnEnded
+from homunculus.model import Address, BindingSpec, ModelProgress, Reply, Trace, TurnEnded
+from homunculus.runtime.state import UnsureReply
 from homunculus.web.agents import bindings_shown
 from homunculus.web.errors import ApiError, translate
 from homunculus.web.operation import Field, check, parse
@@ -100,6 +101,34 @@ async def test_status_tells_everything_but_secrets(stage: Stage, client: httpx.A
     assert [agent["id"] for agent in status["agents"]] == ["kovach-eod", "lin", "brannoc", "odette"]
     assert status["models"][0]["phase"] == "fetching"
     assert "canary" not in answer.text
+
+
+async def test_status_lists_the_replies_whose_fate_nobody_knows(stage: Stage, client: httpx.AsyncClient) -> None:
+    address = Address("discord", "discord:keeper", "900", "41", space="7", label="discord:keeper:7:41")
+    reply = Reply("t.0", "kovach-eod", "Kovach", "The door was open.")
+    stage.uncertain.append(UnsureReply(reply, address, "the program ended while it was being sent", 1_795_000_009.0))
+    status = (await client.get("/api/status")).json()
+    assert status["uncertain"] == [
+        {
+            "conversation": "discord:keeper:7:41",
+            "adapter": "discord:keeper",
+            "agent_id": "kovach-eod",
+            "author": "Kovach",
+            "text": "The door was open.",
+            "reason": "the program ended while it was being sent",
+            "since": 1_795_000_009.0,
+        }
+    ]
+    assert status["state_fault"] == ""
+
+
+async def test_a_state_that_cannot_be_written_degrades_and_says_what_to_do(
+    stage: Stage, client: httpx.AsyncClient
+) -> None:
+    stage.states[:] = [Status("local", None, "ready")]
+    stage.state_fault = "the disk is full; free some space"
+    assert await _ready(client) == (200, {"status": "degraded", "reasons": ["the disk is full; free some space"]})
+    assert (await client.get("/api/status")).json()["state_fault"] == "the disk is full; free some space"
 
 
 async def test_agents_are_shown_as_declared_and_where_they_are_used(client: httpx.AsyncClient) -> None:
