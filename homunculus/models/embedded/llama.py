@@ -21,6 +21,8 @@ from homunculus.models.embedded.engine import ANSWER, CONTEXT, WARM, Engine, Fin
 from homunculus.models.embedded.fit import fitted
 
 LONGEST_WAIT = 600.0  # seconds for weights to arrive, or for the queue to come to us
+LINES = 2  # times the packaged model is asked for a whole line
+LEAST_WORDS = 3
 MOST_CUTS = 4  # times a prompt is cut again when the model counts more tokens than we did
 FETCH = "homunculus fetch-model"
 
@@ -49,19 +51,21 @@ class EmbeddedModel:
     async def complete(self, prompt: Prompt, on_text: Callable[[str], None] | None = None) -> Completion:
         """Answer when ready and when its turn comes. Raise NotReady (busy, silent), Refused (no weights, no library).
 
-        The packaged model says one line: after a line break one this small loses the thread, and speaks for others.
+        The packaged model says one line: after a line break one this small loses the thread, and speaks for others. A line
+        of a word or two is asked for again, and in the end as many lines as it likes.
         """
         await self._ready()
         limit = CONTEXT - min(self.spec.max_tokens, CONTEXT // 4)
-        stop = prompt.stop if self.spec.weights else (*prompt.stop, "\n")
-        for _ in range(MOST_CUTS):
+        stops = [prompt.stop] if self.spec.weights else [prompt.stop, *[(*prompt.stop, "\n")] * LINES]
+        stop = stops.pop()
+        for _ in range(MOST_CUTS + LINES):
             outcome = await self._infer({**self._request(prompt, limit), "stop": list(stop)}, on_text)
             if outcome.overflow:
                 limit = limit * CONTEXT * 9 // (outcome.overflow * 10)
             elif outcome.fault:
                 raise Refused(f"the embedded model refused the prompt: {outcome.fault[:200]}")
-            elif stop != prompt.stop and not outcome.text.strip():
-                stop = prompt.stop  # it began with the line break that was to end it
+            elif stops and len(outcome.text.split()) < LEAST_WORDS:
+                stop = stops.pop()  # a name, or nothing: it says something else when asked again
             else:
                 return Completion(outcome.text, self.spec.id, "embedded", outcome.tokens_in, outcome.tokens_out)
         raise Refused("the prompt does not fit the embedded model's context; lower token_budget")

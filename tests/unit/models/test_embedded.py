@@ -400,14 +400,16 @@ async def test_the_packaged_model_says_one_line_and_a_persons_own_model_what_it_
 
     async def infer(request: dict[str, Any], on_text: object, priority: int = 0) -> Outcome:
         asked.append(request["stop"])
-        return Outcome(text="" if len(asked) == 1 else "Evening.")
+        return Outcome(text=["Kavak", "", "Good evening to you."][min(len(asked), 3) - 1])
 
     monkeypatch.setattr(model, "_ready", ready)
     monkeypatch.setattr(model, "_infer", infer)
     answer = await model.complete(prompt())
     if lines:
-        assert answer.text == "Evening."  # asked again, for the first answer began with the line break
-        assert asked == [[*prompt().stop, "\n"], list(prompt().stop)]
+        assert answer.text == "Good evening to you."
+        line = [*prompt().stop, "\n"]
+        assert asked == [line, line, list(prompt().stop)]
     else:
+        assert answer.text == "Kavak"
         assert asked == [list(prompt().stop)]
     await model.aclose()
