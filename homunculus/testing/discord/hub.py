@@ -67,7 +67,9 @@ class Hub:
 
         def word(session: Session) -> Json:
             body = self.word(message, session.bot, content=session.reads_content())
-            return wire.placed(self.world, body, place, message.author)
+            # A webhook is no member of the guild.
+            member = message.author if message.webhook_id is None else None
+            return wire.placed(self.world, body, place, member)
 
         self._tell(event, _MESSAGES, place, word)
 

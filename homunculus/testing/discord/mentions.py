@@ -44,7 +44,8 @@ class Allowed:
 def resolve(world: World, channel: Channel, content: str, allowed: Allowed, replied: User | None) -> Mentions:
     """Read the content's mentions, filtered by what is allowed; unknown ids are plain text."""
     named = [world.users[i] for i in _ids(_USER, content) if i in world.users and allowed.admits("users", i)]
-    if replied is not None and allowed.replied_user:
+    # A webhook has no account, so an answer to its post notifies nobody.
+    if replied is not None and replied.id in world.users and allowed.replied_user:
         named.append(replied)
     guild = world.guilds.get(channel.guild_id or 0)
     known_roles = set(guild.roles.values()) if guild else set()

@@ -37,6 +37,8 @@ UNKNOWN_MEMBER: Final[_Row] = (404, 10007, "Unknown Member")
 UNKNOWN_MESSAGE: Final[_Row] = (404, 10008, "Unknown Message")
 UNKNOWN_USER: Final[_Row] = (404, 10013, "Unknown User")
 UNKNOWN_EMOJI: Final[_Row] = (400, 10014, "Unknown Emoji")
+UNKNOWN_WEBHOOK: Final[_Row] = (404, 10015, "Unknown Webhook")
+TOO_MANY_WEBHOOKS: Final[_Row] = (400, 30007, "Maximum number of webhooks reached (15)")
 TOO_MANY_REACTIONS: Final[_Row] = (400, 30010, "Maximum number of reactions reached (20)")
 TOO_LARGE: Final[_Row] = (413, 40005, "Request entity too large")
 MISSING_ACCESS: Final[_Row] = (403, 50001, "Missing Access")
@@ -45,9 +47,12 @@ NOT_YOUR_MESSAGE: Final[_Row] = (403, 50005, "Cannot edit a message authored by 
 EMPTY_MESSAGE: Final[_Row] = (400, 50006, "Cannot send an empty message")
 CANNOT_DM_USER: Final[_Row] = (403, 50007, "Cannot send messages to this user")
 MISSING_PERMISSIONS: Final[_Row] = (403, 50013, "Missing Permissions")
+WRONG_CHANNEL_TYPE: Final[_Row] = (400, 50024, "Cannot execute action on this channel type")
+BAD_WEBHOOK_TOKEN: Final[_Row] = (401, 50027, "Invalid Webhook Token")
 INVALID_RECIPIENT: Final[_Row] = (400, 50033, "Invalid Recipient(s)")
 BAD_API_VERSION: Final[_Row] = (400, 50041, "Invalid API version specified")
 INVALID_JSON: Final[_Row] = (400, 50109, "The request body contains invalid JSON.")
+NO_FORUM: Final[_Row] = (400, 220003, "Webhooks can only create threads in forum channels")
 NO_HISTORY_NO_REPLY: Final[_Row] = (
     400,
     160002,

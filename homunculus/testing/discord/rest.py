@@ -18,7 +18,7 @@ from aiohttp import web
 
 from homunculus.testing.discord import limits, refusals
 from homunculus.testing.discord.faults import Fault, Faults
-from homunculus.testing.discord.limits import Buckets, Rate
+from homunculus.testing.discord.limits import Buckets, Rate, Verdict
 from homunculus.testing.discord.mentions import snowflake
 from homunculus.testing.discord.refusals import Json, Refusal, refuse
 from homunculus.testing.discord.world import Bot, World
@@ -69,17 +69,26 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
+OpenHandler = Callable[[web.Request], Awaitable[Answer]]
 
 
 class Front:
     """Wrap every route in Discord's rules for all requests."""
 
-    def __init__(self, world: World, faults: Faults, message_rate: Rate | None, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        faults: Faults,
+        message_rate: Rate | None,
+        changed: Callable[[], None],
+        webhook_rate: Rate | None = None,
+    ) -> None:
         self.log: list[Request] = []
         self._world = world
         self._faults = faults
         self._message_rate = message_rate or limits.UNLIMITED
-        self._changed = changed
+        self._webhook_rate = webhook_rate or limits.UNLIMITED
+        self.changed = changed
         self._buckets = Buckets()
 
     def wrap(self, template: str, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -95,6 +104,23 @@ class Front:
             return _json(status, body, request.get(_HEADERS, {}))
 
         return route
+
+    def open(self, template: str, handler: OpenHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """Wrap a route whose path holds its own token: nobody is authorized, and the bucket is the webhook's."""
+
+        async def route(request: web.Request) -> web.Response:
+            limited = self._limit_webhook(request, template)
+            if limited is not None:
+                return limited
+            status, body = await handler(request)
+            return _json(status, body, request.get(_HEADERS, {}))
+
+        return route
+
+    def note(self, request: web.Request, body: Json) -> Json:
+        """Put the body into the request log."""
+        request[_BODY] = body
+        return body
 
     @web.middleware
     async def middleware(
@@ -136,9 +162,21 @@ class Front:
 
     def _limit(self, request: web.Request, bot: Bot, template: str) -> web.Response | None:
         counted = request.method in ("POST", "PATCH") and "/messages" in template
-        major = request.match_info.get("channel_id") or request.match_info.get("guild_id") or ""
+        major = (
+            request.match_info.get("channel_id")
+            or request.match_info.get("guild_id")
+            or request.match_info.get("webhook_id")
+            or ""
+        )
         rate = self._message_rate if counted else limits.UNLIMITED
-        verdict = self._buckets.take(bot.user_id, f"{request.method} {template}", major, rate)
+        return self._taken(request, self._buckets.take(bot.user_id, f"{request.method} {template}", major, rate))
+
+    def _limit_webhook(self, request: web.Request, template: str) -> web.Response | None:
+        major = f"{request.match_info['webhook_id']}/{request.match_info['webhook_token']}"
+        rate = self._webhook_rate if request.method == "POST" else limits.UNLIMITED
+        return self._taken(request, self._buckets.take(0, f"{request.method} {template}", major, rate))
+
+    def _taken(self, request: web.Request, verdict: Verdict) -> web.Response | None:
         if verdict.retry_after is None:
             request[_HEADERS] = verdict.headers
             return None
@@ -150,7 +188,7 @@ class Front:
         seconds = time.monotonic() - arrived
         user_id = None if bot is None else bot.user_id
         self.log.append(Request(request.method, path, status, arrived, seconds, user_id, request.get(_BODY)))
-        self._changed()
+        self.changed()
 
 
 def _check_edge(request: web.Request) -> None:

@@ -1,7 +1,7 @@
 """The REST routes: accounts, guilds, channels and reactions. Those of messages are in `message_routes.py`.
 
 Owns which route needs which permission. Never stores anything itself.
-Webhooks are not modelled yet: their routes belong in a module of their own, added to `server.py` beside these.
+Those of webhooks are in `webhooks.py`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Routes:
         return 200, wire.user(person)
 
     async def open_dm(self, call: Call) -> Answer:
-        body = call.note(parse_object(await _json_body(call)))
+        body = call.note(parse_object(await json_body(call.request)))
         if "recipient_id" not in body:
             raise invalid_form("recipient_id", "BASE_TYPE_REQUIRED", "This field is required")
         person = self._world.users.get(snowflake(body["recipient_id"], "recipient_id"))
@@ -194,8 +194,8 @@ def _emoji(call: Call) -> str:
     return name
 
 
-async def _json_body(call: Call) -> bytes:
-    if call.request.headers.get("Content-Type") != "application/json":
+async def json_body(request: web.Request) -> bytes:
+    if request.headers.get("Content-Type") != "application/json":
         text = "Expected \"Content-Type\" header to be one of {'application/json'}."
         raise invalid_form("", "CONTENT_TYPE_INVALID", text)
-    return await call.request.read()
+    return await request.read()

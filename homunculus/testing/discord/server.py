@@ -22,6 +22,7 @@ from homunculus.testing.discord.message_routes import MessageRoutes
 from homunculus.testing.discord.rest import MAX_REQUEST, PREFIX, Front, Request
 from homunculus.testing.discord.routes import Routes
 from homunculus.testing.discord.session import GUILD_MEMBERS, GUILD_PRESENCES, MESSAGE_CONTENT
+from homunculus.testing.discord.webhooks import WebhookRoutes, added
 from homunculus.testing.discord.world import (
     PRIVATE,
     PUBLIC_THREAD,
@@ -32,6 +33,7 @@ from homunculus.testing.discord.world import (
     Guild,
     Message,
     User,
+    Webhook,
     World,
 )
 
@@ -40,7 +42,8 @@ class DiscordServer:
     """Serve a loopback Discord; `async with DiscordServer() as server: ...`.
 
     `message_rate` is (messages, seconds) a channel for posting and for editing, Discord's own being about `(5, 5.0)`;
-    None, the default, does not slow a throughput test down. `heartbeat_interval`, `resume_window` and `nonce_window`
+    None, the default, does not slow a throughput test down; `webhook_rate` is the same for posts through one webhook,
+    Discord's own being `(5, 2.0)`. `heartbeat_interval`, `resume_window` and `nonce_window`
     are seconds; `session_limit` is IDENTIFYs a day and bot: one more resets the token, as Discord does.
     """
 
@@ -48,6 +51,7 @@ class DiscordServer:
         self,
         *,
         message_rate: Rate | None = None,
+        webhook_rate: Rate | None = None,
         heartbeat_interval: float = 41.25,
         resume_window: float = 180.0,
         nonce_window: float = 180.0,
@@ -58,7 +62,7 @@ class DiscordServer:
         self._gateway = Gateway(self._world, settings, self._changed)
         self._hub = Hub(self._world, self._gateway, self._changed, nonce_window)
         self._faults = Faults()
-        self._front = Front(self._world, self._faults, message_rate, self._changed)
+        self._front = Front(self._world, self._faults, message_rate, self._changed, webhook_rate)
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
         self._waiting: set[asyncio.Future[None]] = set()
@@ -97,6 +101,7 @@ class DiscordServer:
         app = web.Application(middlewares=[self._front.middleware], client_max_size=MAX_REQUEST)
         Routes(self._hub, self._gateway, self._front).add_to(app, PREFIX)
         MessageRoutes(self._hub, self._front).add_to(app, PREFIX)
+        WebhookRoutes(self._hub, self._front).add_to(app, PREFIX)
         app.router.add_get("/attachments/{id:[0-9]+}/{filename}", self._download)
         app.router.add_get("/", self._gateway.handle)
         return app
@@ -167,6 +172,8 @@ class DiscordServer:
     def remove_channel(self, channel: Channel) -> None:
         """Delete a text channel with its messages; connected bots get CHANNEL_DELETE."""
         self._hub.channel_event("CHANNEL_DELETE", channel)
+        for hook in self.webhooks(channel):
+            self.remove_webhook(hook)
         del self._world.channels[channel.id]
 
     def add_thread(self, channel: Channel, name: str) -> Channel:
@@ -177,6 +184,18 @@ class DiscordServer:
         self._world.add_channel(thread)
         self._hub.thread_created(thread)
         return thread
+
+    def add_webhook(self, channel: Channel, name: str, author: User | Bot) -> Webhook:
+        """Make a webhook as a person does in the channel's settings, or as a bot does over REST."""
+        hook = added(self._world.webhooks, self._world.snowflakes.mint(), channel, name, _account(author))
+        hook.application_id = author.application_id if isinstance(author, Bot) else None
+        self._changed()
+        return hook
+
+    def remove_webhook(self, webhook: Webhook) -> None:
+        """Delete a webhook as a person does in the channel's settings."""
+        del self._world.webhooks[webhook.id]
+        self._changed()
 
     def open_dm(self, bot: Bot, user: User) -> Channel:
         return self._world.private_channel(bot, user)
@@ -257,6 +276,10 @@ class DiscordServer:
     def messages(self, channel: Channel) -> list[Message]:
         """List the messages of a channel that were not deleted, oldest first."""
         return list(channel.log.values())
+
+    def webhooks(self, channel: Channel) -> list[Webhook]:
+        """List the webhooks of a channel, oldest first."""
+        return self._world.webhooks_of(channel)
 
     def reactions(self, message: Message) -> dict[str, list[int]]:
         """Map each emoji to the ids of the users who reacted with it."""

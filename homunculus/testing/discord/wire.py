@@ -5,6 +5,7 @@ Owns how state looks on the wire (ids are strings there). Never changes state an
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from homunculus.testing.discord.world import (
@@ -19,6 +20,7 @@ from homunculus.testing.discord.world import (
     Guild,
     Message,
     User,
+    Webhook,
     World,
     moment,
 )
@@ -205,6 +207,25 @@ def _overwrites(world: World, one: Channel) -> list[Json]:
     ]
 
 
+def webhook(one: Webhook, reader: Bot | None) -> Json:
+    """Word a webhook; for nobody (None) where it was asked for by its token.
+
+    The token of one that a bot made is told to that bot alone, and to whoever has it already.
+    """
+    body: Json = {
+        "id": str(one.id),
+        "type": 1,
+        "guild_id": str(one.guild_id),
+        "channel_id": str(one.channel_id),
+        "name": one.name,
+        "avatar": one.avatar,
+        "application_id": None if one.application_id is None else str(one.application_id),
+    }
+    if reader is None or one.application_id in (None, reader.application_id):
+        body["token"] = one.token
+    return body if reader is None else {**body, "user": user(one.user)}
+
+
 def attachment(one: Attachment, base: str) -> Json:
     url = f"{base}/attachments/{one.id}/{one.filename}"
     body: Json = {
@@ -232,7 +253,7 @@ def message(world: World, one: Message, reader: Bot, *, content: bool, base: str
         "id": str(one.id),
         "channel_id": str(one.channel_id),
         "type": 0 if one.reference is None else 19,
-        "author": user(one.author),
+        "author": _author(one),
         "content": one.content if shown else "",
         "embeds": one.embeds if shown else [],
         "components": one.components if shown else [],
@@ -249,9 +270,20 @@ def message(world: World, one: Message, reader: Bot, *, content: bool, base: str
     }
     if one.nonce is not None:
         body["nonce"] = one.nonce
+    if one.webhook_id is not None:
+        body["webhook_id"] = str(one.webhook_id)
+    if one.application_id is not None:
+        body["application_id"] = str(one.application_id)
     if one.reference is not None:
         body |= _reply(world, one, reader, content=content, base=base, depth=depth)
     return body
+
+
+def _author(one: Message) -> Json:
+    """Word who posted: for a webhook's post a user under the webhook's id, whose picture is always told as a hash."""
+    if one.avatar is None:
+        return user(one.author)
+    return {**user(one.author), "avatar": hashlib.blake2s(one.avatar.encode(), digest_size=16).hexdigest()}
 
 
 def _reply(world: World, one: Message, reader: Bot, *, content: bool, base: str, depth: int) -> Json:

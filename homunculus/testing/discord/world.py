@@ -6,6 +6,7 @@ Ids are integers here, as in discord.py, and strings on the wire.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,7 +121,11 @@ class Attachment:
 
 @dataclass(eq=False, slots=True)
 class Message:
-    """A posted message; `pinged` are the users it notified, `mentions` those its payload lists."""
+    """A posted message; `pinged` are the users it notified, `mentions` those its payload lists.
+
+    One that came through a webhook has its `webhook_id`, the `application_id` of the bot that made the webhook, and an
+    `avatar`: the address it was sent with, or the hash of the webhook's own picture.
+    """
 
     id: int
     channel_id: int
@@ -139,6 +144,13 @@ class Message:
     mention_everyone: bool = False
     reactions: dict[str, list[int]] = field(default_factory=dict)
     edited: datetime | None = None
+    webhook_id: int | None = None
+    application_id: int | None = None
+    avatar: str | None = None
+
+    @property
+    def username(self) -> str:
+        return self.author.name
 
     @property
     def pinged(self) -> frozenset[int]:
@@ -147,6 +159,25 @@ class Message:
     @property
     def timestamp(self) -> datetime:
         return moment(self.id)
+
+
+@dataclass(eq=False, slots=True)
+class Webhook:
+    """A webhook of a channel; `application_id` is that of the bot that made it, None where a person did."""
+
+    id: int
+    channel_id: int
+    guild_id: int
+    name: str
+    user: User
+    token: str = field(repr=False)
+    application_id: int | None = None
+    image: bytes | None = field(default=None, repr=False)
+
+    @property
+    def avatar(self) -> str | None:
+        """Return the hash of the picture, as Discord names it."""
+        return None if self.image is None else hashlib.blake2s(self.image, digest_size=16).hexdigest()
 
 
 class World:
@@ -159,6 +190,7 @@ class World:
         self.bots: dict[int, Bot] = {}
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}
+        self.webhooks: dict[int, Webhook] = {}
         self._overwrites: dict[tuple[int, int], dict[str, bool]] = {}
 
     # -- making things
@@ -204,6 +236,9 @@ class World:
 
     def channels_of(self, guild: Guild, kind: int) -> list[Channel]:
         return [c for c in self.channels.values() if c.guild_id == guild.id and c.type == kind]
+
+    def webhooks_of(self, channel: Channel) -> list[Webhook]:
+        return [hook for hook in self.webhooks.values() if hook.channel_id == channel.id]
 
     def message(self, message_id: int) -> Message | None:
         return next((c.log[message_id] for c in self.channels.values() if message_id in c.log), None)

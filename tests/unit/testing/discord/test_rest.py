@@ -23,7 +23,7 @@ async def test_a_request_without_a_discord_bot_user_agent_is_turned_away_by_the_
     assert (reply.status, reply.text) == (403, "error code: 1010")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/webhooks/1/abc", "/users", "/channels/1/messages/2/3"])
+@pytest.mark.parametrize("path", ["/nothing", "/webhooks", "/users", "/channels/1/messages/2/3"])
 async def test_an_unknown_route_is_404(stage: Stage, path: str) -> None:
     reply = await stage.rest("GET", path)
     assert (reply.status, reply.json) == (404, {"message": "404: Not Found", "code": 0})
