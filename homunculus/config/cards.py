@@ -15,8 +15,10 @@ from typing import Any
 from homunculus.config import source
 from homunculus.config.draft import Draft, text, texts
 from homunculus.config.files import is_file, is_folder
+from homunculus.config.reader import read_fast
 from homunculus.config.schema import Check, character_schema, check, checker
 from homunculus.config.source import Source
+from homunculus.config.verdict import Verdict, verdict
 from homunculus.config.words import Path, did_you_mean, masked, shown
 from homunculus.errors import ConfigError, ConfigErrors, Where
 from homunculus.model import Character, Knowledge
@@ -50,8 +52,10 @@ class Card:
 class CardCache:
     """Parse cards; keep each by its file's shown name and content. Safe between threads: entries never change."""
 
+    fast: bool = True  # False: the reference readers alone
     _kept: dict[tuple[str, bytes], Card] = field(default_factory=dict)
     _check: Check | None = None
+    _verdict: Verdict | None = None
 
     def parse(self, content: bytes, file: str) -> Card:
         """Return the card that this content is."""
@@ -60,10 +64,20 @@ class CardCache:
             return known
         if len(self._kept) >= _KEPT:
             self._kept.clear()
+        card = self._kept[key] = (self._parse_fast(content, file) if self.fast else None) or self._parse(content, file)
+        return card
+
+    def _parse_fast(self, content: bytes, file: str) -> Card | None:
+        """Parse an ordinary card without a fault; None when it is anything else."""
+        if self._verdict is None:
+            self._verdict = verdict(character_schema())
+        read = read_fast(content, file)
+        return Card((), read, read.data) if read is not None and self._verdict(read.data) else None
+
+    def _parse(self, content: bytes, file: str) -> Card:
         if self._check is None:
             self._check = checker(character_schema())
-        card = self._kept[key] = _parse(content, file, self._check)
-        return card
+        return _parse(content, file, self._check)
 
 
 def _parse(content: bytes, file: str, shape: Check) -> Card:

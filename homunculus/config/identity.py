@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homunculus.config.files import Files
-from homunculus.config.source import read
+from homunculus.config.reader import read
 from homunculus.errors import ConfigErrors
 
 DATA_HOME = "~/.homunculus"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from pathlib import Path
@@ -16,10 +17,12 @@ from homunculus.config.cards import CardCache
 from homunculus.config.draft import Draft
 from homunculus.config.files import Files, Read
 from homunculus.config.findings import Findings, ordered
+from homunculus.config.reader import read_fast
 from homunculus.config.resolve import Installed, Resolved, resolve
-from homunculus.config.schema import Check, check, checker, deployment_schema
+from homunculus.config.schema import Check, Schema, Shape, check, checker, deployment_schema
 from homunculus.config.secrets import Secrets
 from homunculus.config.source import Source
+from homunculus.config.verdict import Verdict, verdict
 from homunculus.errors import ConfigError, ConfigErrors, Where
 from homunculus.interfaces import Platform
 from homunculus.model import Deployment
@@ -42,7 +45,8 @@ class Loader:
     """Load deployment files, knowing what is installed. Calls may overlap, each in a thread of its own.
 
     `platforms` are the descriptors by name, `providers` and `backends` the names of model providers and memory backends,
-    `rulesets` the built-in excerpts by name, `environ` where `env:` secrets are looked up first.
+    `rulesets` the built-in excerpts by name, `environ` where `env:` secrets are looked up first. `fast` False uses the
+    reference readers alone, which say the same and take longer.
     """
 
     platforms: Mapping[str, Platform]
@@ -50,7 +54,7 @@ class Loader:
     backends: Collection[str]
     rulesets: Mapping[str, str]
     environ: Mapping[str, str]
-    _cards: CardCache = field(default_factory=CardCache, repr=False, compare=False)
+    fast: bool = field(default=True, compare=False)
 
     def __call__(self, path: Path, read: Read = Path.read_bytes) -> Loaded:
         """Read, check and resolve a file. Every file is read through `read`, which raises OSError.
@@ -59,18 +63,39 @@ class Loader:
         """
         files = Files(path, read)
         shown = files.shown(files.file)
+        if self.fast and (loaded := self._load_fast(files, shown)) is not None:
+            return loaded
         try:
-            parsed = _parse(files, shown)
+            parsed = _parse(files, shown, source.read)
         except ConfigErrors as errors:
             raise ConfigErrors(errors.errors, watched=frozenset(files.watched)) from None
-        return self._resolve(files, parsed)
+        return self._resolve(files, parsed, check(parsed, self._check))
+
+    def _load_fast(self, files: Files, shown: str) -> Loaded | None:
+        """Load an ordinary file without an error; None when it is anything else: the reference readers word that."""
+        with contextlib.suppress(_Unusual, ConfigErrors):
+            parsed = _parse(files, shown, _read_fast)
+            if self._verdict(parsed.data):
+                return self._resolve(files, parsed, Shape((), parsed.data))
+        return None
+
+    @functools.cached_property
+    def _cards(self) -> CardCache:
+        return CardCache(self.fast)
+
+    @functools.cached_property
+    def _schema(self) -> Schema:
+        return deployment_schema(self.platforms, self.providers, self.backends)
 
     @functools.cached_property
     def _check(self) -> Check:
-        return checker(deployment_schema(self.platforms, self.providers, self.backends))
+        return checker(self._schema)
 
-    def _resolve(self, files: Files, parsed: Source) -> Loaded:
-        shape = check(parsed, self._check)
+    @functools.cached_property
+    def _verdict(self) -> Verdict:
+        return verdict(self._schema)
+
+    def _resolve(self, files: Files, parsed: Source, shape: Shape) -> Loaded:
         findings = Findings(parsed, [*parsed.faults, *shape.errors])
         secrets = Secrets(files, self.environ, findings)
         secrets.load_dotenv()
@@ -92,7 +117,18 @@ def _findings(
     return ordered(errors, file), ordered(warnings, file)
 
 
-def _parse(files: Files, shown: str) -> Source:
+class _Unusual(Exception):
+    """The fast reader leaves this text to the reference reader."""
+
+
+def _read_fast(content: bytes, file: str) -> Source:
+    found = read_fast(content, file)
+    if found is None:
+        raise _Unusual
+    return found
+
+
+def _parse(files: Files, shown: str, read: Callable[[bytes, str], Source]) -> Source:
     """Read the deployment file itself. Raise ConfigErrors when there is nothing in it to check."""
     files.watched.add(files.file.parent / ".env")
     try:
@@ -104,7 +140,7 @@ def _parse(files: Files, shown: str) -> Source:
         raise _hopeless(shown, f"the file cannot be read: {reason}", "check what it is and who may read it") from None
     _refuse_old(files.file, content, shown)
     try:
-        parsed = source.read(content, shown)
+        parsed = read(content, shown)
     except ConfigErrors:
         if len(content) <= source.MAX_BYTES and _toml_keys(content) & _SPACEBOT:
             raise _old(shown, "a Spacebot TOML file") from None

@@ -8,7 +8,7 @@ alias bomb costs nothing until it is counted and refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
@@ -48,36 +48,45 @@ class Marks(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file as read: its data, where everything stands, and the faults that did not keep it from being read."""
+    """One file as read: its data, how to find where something stands, and the faults that did not keep it from being read.
+
+    `find` returns the place of an entry, or of the last one on the way that was written."""
 
     file: str
     text: str
     data: Any
-    root: Mark
-    marks: dict[int, dict[str | int, Marks]]  # id of a container in `data` → its entries
+    find: Callable[[Path], Marks]
     faults: tuple[ConfigError, ...] = ()
 
     def key(self, path: Path) -> Where:
         """Return the place of a key (of the value, in a list)."""
-        return self._where(self._entry(path).key, path)
+        return self._where(self.find(path).key, path)
 
     def value(self, path: Path) -> Where:
         """Return the place of a value."""
-        return self._where(self._entry(path).value, path)
+        return self._where(self.find(path).value, path)
 
     def parent(self, path: Path) -> Where:
         """Return the place to name when something is missing in the mapping at `path`: its key, or its list item."""
-        return self._where(self._entry(path).key, path)
+        return self._where(self.find(path).key, path)
 
     def line(self, path: Path) -> int:
         """Return the line of a key."""
-        return self._entry(path).key[0]
+        return self.find(path).key[0]
 
     def _where(self, mark: Mark, path: Path) -> Where:
         return Where(self.file, *mark, masked(render(path)))
 
-    def _entry(self, path: Path) -> Marks:
-        """Follow the path as far as it was written."""
+
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    """Where everything stands, noted while it was built."""
+
+    data: Any
+    root: Mark
+    marks: dict[int, dict[str | int, Marks]]  # id of a container in `data` → its entries
+
+    def __call__(self, path: Path) -> Marks:
         here, found = self.data, Marks(self.root, self.root)
         for part in path:
             entry = self.marks.get(id(here), {}).get(part) if isinstance(here, dict | list) else None
@@ -107,7 +116,7 @@ def read(content: bytes, file: str) -> Source:
     except (YAMLError, ValueError, OverflowError):
         # ruamel has no exception of its own for some hopeless escapes and directives
         builder.refuse(ConfigError(Where(file, *builder.last), "not valid YAML near here", "check quotes and escapes"))
-    return Source(file, text, data, root, builder.marks, tuple(builder.faults))
+    return Source(file, text, data, _Marked(data, root, builder.marks), tuple(builder.faults))
 
 
 def _refuse(where: Where, message: str, hint: str = "") -> NoReturn:
