@@ -14,6 +14,7 @@ import discord
 from loguru import logger
 
 from homunculus.adapters.discord import faults, posting
+from homunculus.adapters.discord.inbound import Inbound
 from homunculus.adapters.discord.mapping import Mapping
 from homunculus.adapters.discord.session import Session
 from homunculus.errors import HomunculusError, NotReady, Refused
@@ -25,7 +26,6 @@ GUILD_PATIENCE = 2.0  # seconds without a new guild after which one in an outage
 LOST_PATIENCE = 9.0  # seconds without a gateway; with 50 of silence before, the death is told within a minute
 FETCH_PATIENCE = 10.0  # seconds to look up one unknown place
 FETCHES = 20  # unknown places looked up one by one; beyond that they count as unseen
-DELIVER_PATIENCE = 2.0  # seconds for messages that were being recorded when we closed
 
 
 class DiscordAdapter:
@@ -41,7 +41,7 @@ class DiscordAdapter:
         self._endpoints = (spec.setting("api_base"), spec.setting("gateway"))
         # All the mutable state that outlives a message:
         self._scope = Scope()
-        self._deliver: Deliver | None = None
+        self._inbound: Inbound | None = None
         self._session: Session | None = None
         self._running: asyncio.Task[None] | None = None
         self._mapping: Mapping | None = None  # there from READY on
@@ -49,7 +49,6 @@ class DiscordAdapter:
         self._ended = asyncio.Event()
         self._death: NotReady | Refused | None = None
         self._lost: asyncio.TimerHandle | None = None
-        self._deliveries: set[asyncio.Task[None]] = set()
 
     # -- life
 
@@ -57,7 +56,7 @@ class DiscordAdapter:
         """Log in and return once the guilds have arrived."""
         if not self._token or not self._token.isascii() or not self._token.isprintable() or " " in self._token:
             raise Refused(f"the token of {self.key} is empty or holds characters that no Discord token has")
-        self._deliver = deliver
+        self._inbound = Inbound(self.key, deliver)
         self._session = session = Session(*self._endpoints, self._listeners())
         self._running = asyncio.create_task(session.start(self._token), name=f"{self.key} session")
         self._running.add_done_callback(self._session_ended)
@@ -97,7 +96,8 @@ class DiscordAdapter:
             await session.shut(self._running)
         finally:
             self._ended.set()
-            await self._finish_deliveries()
+            if self._inbound is not None:
+                await self._inbound.aclose()
 
     # -- out
 
@@ -237,28 +237,8 @@ class DiscordAdapter:
         return self._session is not None and isinstance(self._session.get_channel(channel_id), discord.GroupChannel)
 
     def _hand_over(self, message: Message | None) -> None:
-        if message is None or self._deliver is None:
-            return
-        delivery = asyncio.create_task(self._delivered(self._deliver, message), name=f"{self.key} message {message.id}")
-        self._deliveries.add(delivery)
-        delivery.add_done_callback(self._deliveries.discard)
-
-    async def _delivered(self, deliver: Deliver, message: Message) -> None:
-        try:
-            await deliver(message)
-        except Exception as error:  # noqa: BLE001 - one message that cannot be recorded must not cost the next
-            logger.bind(adapter=self.key, message=message.id, error=type(error).__name__).opt(exception=True).error(
-                "A Discord message could not be recorded; it is lost unless the history brings it back"
-            )
-
-    async def _finish_deliveries(self) -> None:
-        if not self._deliveries:
-            return
-        _, late = await asyncio.wait(self._deliveries, timeout=DELIVER_PATIENCE)
-        for delivery in late:
-            delivery.cancel()
-        if late:
-            await asyncio.wait(late)
+        if message is not None and self._inbound is not None:
+            self._inbound.put(message)
 
     # -- inside
 

@@ -384,7 +384,7 @@ async def test_closing_lets_a_message_be_recorded(table: Table) -> None:
 
 
 async def test_closing_gives_up_on_a_delivery_that_hangs(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{ADAPTER}.DELIVER_PATIENCE", 0.1)
+    monkeypatch.setattr("homunculus.adapters.discord.inbound.PATIENCE", 0.1)
     arrived = asyncio.Event()
 
     async def deliver(message: Message) -> Receipt:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from loguru import logger
 
 from homunculus.errors import NotReady, Refused
 from homunculus.runtime.state import State, writes
@@ -150,3 +151,44 @@ async def test_a_disk_that_cannot_sync_acknowledges_nothing_and_recovers(disk: F
     assert await state.record(message("after"), "kovach")
     assert [waiting.id for waiting, _ in await state.unanswered(0)] == ["before", "after"]
     await state.aclose()
+
+
+async def test_a_fault_of_the_disk_is_told_and_taken_back_though_nobody_writes(
+    disk: FailingDisk, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homunculus.runtime.state.state.PROBE_SECONDS", 0.01)
+    state = await State.open(path)
+    assert state.fault == ""
+    disk.broken = True
+    with pytest.raises(NotReady) as refused:
+        await state.record(message("1"), "kovach")
+    assert state.fault == refused.value.reason
+    assert "see to its disk" in state.fault
+    well = asyncio.Event()
+    sink = logger.add(lambda line: well.set() if "can be written again" in line else None, level="INFO")
+    try:
+        disk.broken = False
+        await asyncio.wait_for(well.wait(), 10)
+    finally:
+        logger.remove(sink)
+    assert state.fault == ""
+    await state.aclose()
+
+
+async def test_a_database_that_became_read_only_says_so_and_recovers(state: State) -> None:
+    state._connection.pragma("query_only", True)
+    with pytest.raises(NotReady, match="read-only; make its folder and its disk writable again"):
+        await state.record(message("1"), "kovach")
+    assert "read-only" in state.fault
+    state._connection.pragma("query_only", False)
+    assert await state.record(message("1"), "kovach")
+    assert state.fault == ""
+
+
+async def test_a_mistake_of_ours_is_no_fault_of_the_disk(state: State) -> None:
+    def broken(connection: apsw.Connection) -> None:
+        raise LookupError("a mistake of ours")
+
+    with pytest.raises(LookupError):
+        await state._write(writes.Call(broken))
+    assert state.fault == ""
