@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from homunculus.config.draft import Draft, switch, text, texts
@@ -30,6 +30,7 @@ class Adapters:
 
     instances: Mapping[str, Instance]
     draft: Draft
+    sound: set[tuple[str, str | None]] = field(default_factory=set)  # rules may name these: checked once
 
     @property
     def specs(self) -> tuple[AdapterSpec, ...]:
@@ -37,12 +38,15 @@ class Adapters:
 
     def check(self, path: Path, platform: str, name: str | None) -> None:
         """Report a rule's instance that is not there or has no credentials. `path` is the rule's."""
+        if (platform, name) in self.sound:
+            return
         draft = self.draft
         block = ("messaging", platform)
         if draft.doubtful((*path, "adapter")) or draft.doubtful(block) or draft.doubtful((*block, "instances")):
             return
         found = self.instances.get(runtime_key(platform, name))
         if found is not None and (not found.spec.missing or self._doubtful_credentials(found)):
+            self.sound.add((platform, name))
             return
         names = self._names(platform)
         if name is None:

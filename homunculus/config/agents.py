@@ -159,5 +159,5 @@ def _differing(a: AgentSpec, b: AgentSpec) -> str:
 
 def check_agent(draft: Draft, agents: Agents, path: Path, agent_id: str) -> None:
     """Report a reference to an agent that was not written."""
-    if not draft.doubtful(("agents",)):
+    if agent_id not in agents.ids and not draft.doubtful(("agents",)):
         draft.refers(path, agent_id, "agent", agents.ids, "add it under agents")

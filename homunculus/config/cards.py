@@ -105,6 +105,7 @@ class Cards:
     _files: dict[str, list[FilePath]] = field(default_factory=dict)
     _foreign: dict[str, FilePath] = field(default_factory=dict)
     _used: dict[FilePath, Card | None] = field(default_factory=dict)
+    _characters: dict[FilePath, Character] = field(default_factory=dict)
 
     def find(self, written: str, path: Path) -> tuple[Character, Card] | None:
         """Return the character that `path` in the deployment file refers to; report it when there is none."""
@@ -151,7 +152,9 @@ class Cards:
             self.draft.findings.error(path, f"no card {self.draft.files.shown(file)}", fix)
         if card_or_none is None or card_or_none.errors:
             return None
-        return self._character(card_or_none, file), card_or_none
+        if file not in self._characters:
+            self._characters[file] = self._character(card_or_none, file)
+        return self._characters[file], card_or_none
 
     def _read(self, file: FilePath) -> Card:
         return self.cache.parse(self.draft.files.bytes(file), self.draft.files.shown(file))

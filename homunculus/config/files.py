@@ -25,10 +25,11 @@ class Files:
     read: Read
     watched: set[Path] = field(default_factory=set)
     _contents: dict[Path, bytes | OSError] = field(default_factory=dict)
+    _shown: dict[Path, str] = field(default_factory=dict)
+    file: Path = field(init=False)
 
-    @property
-    def file(self) -> Path:
-        return _absolute(self.given)
+    def __post_init__(self) -> None:
+        self.file = _absolute(self.given)
 
     def beside(self, name: str, anchor: Path | None = None) -> Path:
         """Resolve a name that is relative to the deployment file, or to another file. `~` is the home folder.
@@ -66,7 +67,9 @@ class Files:
 
     def shown(self, path: Path) -> str:
         """Name a file as the person would: relative to the working directory when below it, else as given."""
-        return _UNPRINTABLE.sub("?", self._named(path)).encode("utf-8", "replace").decode()
+        if path not in self._shown:
+            self._shown[path] = _UNPRINTABLE.sub("?", self._named(path)).encode("utf-8", "replace").decode()
+        return self._shown[path]
 
     def _named(self, path: Path) -> str:
         here = Path.cwd()

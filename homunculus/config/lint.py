@@ -5,8 +5,7 @@ Linear in the number of rules: ten thousand channels are ordinary.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from homunculus.config.adapters import Adapters
@@ -51,9 +50,10 @@ class _Covered:
 
     def winner(self, spec: BindingSpec) -> Rule | None:
         """Return an earlier rule that takes what this one would (all of it, together with others), or None."""
-        broader = list(_broader(_filters(spec)))
-        if found := next((self.anywhere[filters] for filters in broader if filters in self.anywhere), None):
-            return found
+        broader = _broader(_filters(spec))
+        for filters in broader if self.anywhere else ():
+            if found := self.anywhere.get(filters):
+                return found
         found_all: list[Rule] = []
         for channel in spec.channel_ids:
             keys = ((filters, channel) for filters in broader)
@@ -72,10 +72,17 @@ def _filters(spec: BindingSpec) -> Filters:
     return spec.guild_id, spec.workspace_id, spec.chat_id
 
 
-def _broader(filters: Filters) -> Iterator[Filters]:
-    """List these filters and all that take at least as much."""
-    guilds, workspaces, chats = ((value, None) if value is not None else (None,) for value in filters)
-    yield from itertools.product(guilds, workspaces, chats)
+def _broader(filters: Filters) -> list[Filters]:
+    """List these filters and all that take at least as much, the narrowest first."""
+    guild, workspace, chat = filters
+    found = [filters]
+    if chat is not None:
+        found.append((guild, workspace, None))
+    if workspace is not None:
+        found += [(guild, None, chat) for _, _, chat in found]
+    if guild is not None:
+        found += [(None, workspace, chat) for _, workspace, chat in found]
+    return found
 
 
 def _dead_rules(draft: Draft, rules: Sequence[Rule]) -> None:
@@ -142,7 +149,8 @@ def _unanswered_direct_messages(draft: Draft, adapters: Adapters, rules: Sequenc
     """Warn of people whom only an instance's own list admits: without a default agent nobody answers them."""
     admitted: dict[str, set[str]] = {}
     for rule in rules:
-        admitted.setdefault(rule.spec.key, set()).update(rule.spec.dm_allowed_users)
+        if rule.spec.dm_allowed_users:
+            admitted.setdefault(rule.spec.key, set()).update(rule.spec.dm_allowed_users)
     for key, instance in adapters.instances.items():
         people = admitted.get(key, set())
         lost = [person for person in instance.spec.dm_allowed_users if person not in people]
