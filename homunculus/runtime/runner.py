@@ -2,7 +2,7 @@
 
 Owns one task and one session at a time; never routes a message and never knows a deployment. The life, told once:
 
-    wait for the credential → connecting → ready ⟲ (hear whatever the scope says) → retrying → connecting …
+    wait for the credential → connecting → ready ⟲ (catch up, hear whatever the scope says) → retrying → connecting …
                                                  ↘ failed (until a person changes something)
     stop, at any moment → stopping: hear nothing, finish what is held, close, let the credential go
 
@@ -22,7 +22,9 @@ from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.interfaces import Adapter, BuildAdapter, Clock
 from homunculus.model import AdapterSpec, Address, Message, Receipt, Reply, Scope
 from homunculus.model.events import AdapterState
+from homunculus.runtime.catchup import CatchUp, heard
 from homunculus.runtime.session import Session
+from homunculus.runtime.store import Mark
 from homunculus.runtime.tasks import CANCEL_SECONDS, Tasks, ended_first
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -45,6 +47,8 @@ class Wires:
     clock: Clock
     sleep: Sleep
     drain_seconds: float
+    marks: Callable[[str, str], Awaitable[tuple[Mark, ...]]]  # (platform, account)
+    resume: Callable[[Runner], Awaitable[None]]  # take up what a crash left unanswered on its account
 
 
 class Runner:
@@ -141,9 +145,14 @@ class Runner:
                     kind = Uncertain if reply.retried else Refused
                     raise kind(f"given up after {tries} tries: {error.reason}") from error
                 await self._wires.sleep(_delay(tries - 1, error.after))
-            except Uncertain:
+            except Uncertain as error:
                 tries += 1
-                if tries >= SEND_TRIES or session is not self._session or "nonce" not in session.adapter.abilities:
+                if (
+                    error.final
+                    or tries >= SEND_TRIES
+                    or session is not self._session
+                    or "nonce" not in session.adapter.abilities
+                ):
                     raise
                 reply = replace(reply, retried=True)
                 await self._wires.sleep(_delay(tries - 1, None))
@@ -205,7 +214,7 @@ class Runner:
                 self.account, self.limit = session.adapter.account, session.adapter.limit
                 self.abilities = session.adapter.abilities
                 self._rescoped.clear()
-                if await self._unless_stopped(partial(self._listen, session.adapter)):
+                if await self._unless_stopped(partial(self._begin, session)):
                     self._move(session)
                     self._set("ready")
                     await self._serve(session)
@@ -215,16 +224,46 @@ class Runner:
 
     async def _open(self, session: Session) -> None:
         async def deliver(message: Message) -> Receipt:
-            # Not confirmed, so the platform delivers it again: to our successor, if there is one.
-            if session.over or self.stopping:
-                raise NotReady(f"{self.key} is closing")
-            return await self._wires.deliver(self, message)
+            if session.catch_up is not None:
+                await session.catch_up.older(message.address.conversation)
+            return await self._deliver(session, message)
 
         if await ended_first(session.adapter.open(deliver), _wait(self._wires.sleep, OPEN_SECONDS)) == 1:
             raise NotReady(f"it did not connect within {OPEN_SECONDS:g} seconds")
 
     async def _listen(self, adapter: Adapter) -> None:
         self.unseen = await adapter.listen(self._scope)
+    async def _deliver(self, session: Session, message: Message) -> Receipt:
+        # Not confirmed, so the platform delivers it again: to our successor, if there is one.
+        if session.over or self.stopping:
+            raise NotReady(f"{self.key} is closing")
+        return await self._wires.deliver(self, message)
+
+    async def _begin(self, session: Session) -> None:
+        """Hear the scope; where something may have been missed, nothing new is taken before it."""
+        adapter = session.adapter
+        if "history" in adapter.abilities and isinstance(adapter, PlatformHistory):
+            marks = await self._wires.marks(self.spec.platform, self.account)
+            session.catch_up = CatchUp(
+                self.key,
+                adapter,
+                [mark for mark in marks if heard(self._scope, mark.address)],
+                partial(self._deliver, session),
+                self._wires.clock,
+                self._wires.sleep,
+            )
+            await session.catch_up.begin()
+        await self._listen(adapter)
+
+    async def _recover(self, session: Session) -> None:
+        """Take up what was left unanswered, then what was never heard: in the order in which it was said."""
+        try:
+            await self._wires.resume(self)
+        except Exception as error:  # noqa: BLE001 - what was said since must be fetched all the same
+            logger.bind(adapter=self.key).opt(exception=error).error("Taking up unanswered messages failed")
+        if session.catch_up is not None:
+            await session.catch_up.run()
+
 
     async def _serve(self, session: Session) -> None:
         """Stay while the session lives; raise how it died, or return once drained."""
@@ -232,11 +271,14 @@ class Runner:
         closed = self._tasks.watch(adapter.closed(), f"session of {self.key}")
         try:
             if await ended_first(self._stopping.wait(), _end(closed), self._hear(adapter)) != 0:
+        recovering = self._tasks.start(self._recover(session), f"catching up of {self.key}")
                 raise NotReady("the session ended")
             await ended_first(_end(closed), self._drain(adapter), _wait(self._wires.sleep, self._wires.drain_seconds))
         finally:
+            recovering.cancel()
             closed.cancel()
-            await asyncio.wait({closed}, timeout=CANCEL_SECONDS)
+            recovering.cancel()
+            await asyncio.wait({closed, recovering}, timeout=CANCEL_SECONDS)
 
     async def _hear(self, adapter: Adapter) -> None:
         while True:

@@ -14,6 +14,7 @@ from loguru import logger
 from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.interfaces import Adapter, React, Typing
 from homunculus.model import Address, Message, Reply
+from homunculus.runtime.catchup import CatchUp
 from homunculus.runtime.tasks import Tasks
 
 SEND_SECONDS = 60.0  # a platform that has not answered a send by then leaves it uncertain
@@ -24,6 +25,7 @@ class Session:
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
+        self.catch_up: CatchUp | None = None  # of a platform that tells what was said while nobody listened
         self.over = False  # a late delivery of a dead session is refused, so that it comes again
         self._sending: set[asyncio.Timeout] = set()
         self._signs = Tasks()
@@ -58,6 +60,8 @@ class Session:
     async def aclose(self) -> None:
         """Close the adapter; what is still being sent then is uncertain."""
         self.over = True
+        if self.catch_up is not None:
+            self.catch_up.abandon()
         await self._signs.cancel()
         try:
             await self.adapter.aclose()

@@ -85,7 +85,16 @@ class Supervisor:
             emit=emit,
             clock=clock,
         )
-        self._wires = Wires(build_adapter, self._turns.receive, self._changed, clock, sleep, drain_seconds)
+        self._wires = Wires(
+            build=build_adapter,
+            deliver=self._turns.receive,
+            changed=self._changed,
+            clock=clock,
+            sleep=sleep,
+            drain_seconds=drain_seconds,
+            marks=state.last_recorded,
+            resume=self._take_up,
+        )
         self._locks, self._tasks, self._applying = Locks(), Tasks(), asyncio.Lock()
         # All the mutable state that outlives a message:
         self._generation = Generation.of(0, Deployment(bot_name="", data_home=Path()))
@@ -208,7 +217,6 @@ class Supervisor:
         self._emit(AdapterChanged(runner.key, runner.state, runner.reason, runner.since))
         if runner.state == "ready":
             self._count_accounts()
-            self._take_up(runner)
 
     def _count_accounts(self) -> None:
         runners = (*self._runners.values(), *self._retired)
@@ -217,13 +225,13 @@ class Supervisor:
     def _is_own(self, message: Message) -> bool:
         return (message.address.platform, message.author.id) in self._accounts
 
-    def _take_up(self, runner: Runner) -> None:
-        """Answer what a crash left unanswered on this account."""
+    async def _take_up(self, runner: Runner) -> None:
+        """Answer what a crash left unanswered on this account; it goes on when the session dies meanwhile."""
         account = (runner.spec.platform, runner.account)
         mine = [item for item in self._crashed if (item[0].address.platform, item[0].address.account) == account]
         if mine:
             self._crashed = [item for item in self._crashed if item not in mine]
-            self._tasks.start(self._resume(runner, mine), f"resume {runner.key}")
+            await asyncio.shield(self._tasks.start(self._resume(runner, mine), f"resume {runner.key}"))
 
     async def _resume(self, runner: Runner, mine: list[tuple[Message, str]]) -> None:
         for message, agent_id in mine:
