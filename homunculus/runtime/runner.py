@@ -231,8 +231,6 @@ class Runner:
         if await ended_first(session.adapter.open(deliver), _wait(self._wires.sleep, OPEN_SECONDS)) == 1:
             raise NotReady(f"it did not connect within {OPEN_SECONDS:g} seconds")
 
-    async def _listen(self, adapter: Adapter) -> None:
-        self.unseen = await adapter.listen(self._scope)
     async def _deliver(self, session: Session, message: Message) -> Receipt:
         # Not confirmed, so the platform delivers it again: to our successor, if there is one.
         if session.over or self.stopping:
@@ -264,18 +262,20 @@ class Runner:
         if session.catch_up is not None:
             await session.catch_up.run()
 
+    async def _listen(self, adapter: Adapter) -> None:
+        self.unseen = await adapter.listen(self._scope)
 
     async def _serve(self, session: Session) -> None:
         """Stay while the session lives; raise how it died, or return once drained."""
         adapter = session.adapter
         closed = self._tasks.watch(adapter.closed(), f"session of {self.key}")
+        recovering = self._tasks.start(self._recover(session), f"catching up of {self.key}")
         try:
             if await ended_first(self._stopping.wait(), _end(closed), self._hear(adapter)) != 0:
-        recovering = self._tasks.start(self._recover(session), f"catching up of {self.key}")
                 raise NotReady("the session ended")
+            recovering.cancel()
             await ended_first(_end(closed), self._drain(adapter), _wait(self._wires.sleep, self._wires.drain_seconds))
         finally:
-            recovering.cancel()
             closed.cancel()
             recovering.cancel()
             await asyncio.wait({closed, recovering}, timeout=CANCEL_SECONDS)
