@@ -19,7 +19,7 @@ from functools import partial
 from loguru import logger
 
 from homunculus.errors import NotReady, Refused, Uncertain
-from homunculus.interfaces import Adapter, BuildAdapter, Clock
+from homunculus.interfaces import Adapter, BuildAdapter, Clock, PlatformHistory
 from homunculus.model import AdapterSpec, Address, Message, Receipt, Reply, Scope
 from homunculus.model.events import AdapterState
 from homunculus.runtime.catchup import CatchUp, heard
