@@ -84,11 +84,14 @@ class Refused(HomunculusError):
 
 
 class Uncertain(HomunculusError):
-    """Say that a send may or may not have arrived: it must be reported and never repeated."""
+    """Say that a send may or may not have arrived: it must be reported and never repeated.
 
-    def __init__(self, reason: str) -> None:
+    Only where the platform tells a second try apart may it be repeated; `final` says that this send is none of those.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.final = reason, final
 
 
 class InUse(HomunculusError):

@@ -56,7 +56,8 @@ class Adapter(Protocol):
 
         `typing`, `react`, `history`, `edit`, `private`: each promises the Protocol of the same name below.
         `persona` promises that a reply of persona `webhook` shows its author's own name.
-        `nonce` promises that a reply sent again with the same id is deduplicated by the platform.
+        `nonce` promises that a reply sent again with the same id is deduplicated by the platform; a send for which that
+        does not hold ends, when its fate is unknown, in an Uncertain that is final.
         """
 
     @property
@@ -83,6 +84,15 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class Aliases(Protocol):
+    """An adapter whose own posts may name another author than its account, such as the owner of its webhooks."""
+
+    @property
+    def aliases(self) -> frozenset[str]:
+        """Those author ids, known after `open`."""
+
+
+@runtime_checkable
 class Typing(Protocol):
     """Ability `typing`: show that the NPC is writing for as long as the context lasts."""
 
@@ -94,6 +104,13 @@ class React(Protocol):
     """Ability `react`: mark a message as seen, with the platform's own sign."""
 
     async def react(self, address: Address, message_id: str) -> None: ...
+
+
+@runtime_checkable
+class Edit(Protocol):
+    """Ability `edit`: change the text of a post of ours. Raises NotReady, Refused or Uncertain; twice does no harm."""
+
+    async def edit(self, address: Address, message_id: str, reply: Reply) -> None: ...
 
 
 @runtime_checkable
@@ -208,6 +225,13 @@ Mode = Literal["mention", "always", "observe"]
 Gate = Callable[[Agent, Mode, Message], Verdict]
 
 
+class Preview(Protocol):
+    """A reply that is shown while it is being thought, where the platform can edit a post."""
+
+    def show(self, make: Callable[[], Reply | None]) -> None:
+        """Show from now on what `make` says when its time has come; None is nothing yet."""
+
+
 @dataclass(slots=True)
 class Turn:
     """One batch of messages and its reply, on its way through the stages. The only mutable thing of a turn.
@@ -222,6 +246,7 @@ class Turn:
     persona: Persona = "off"
     limit: int = 2000
     rule: str = ""
+    preview: Preview | None = None
     history: tuple[HistoryLine, ...] = ()
     prompt: Prompt | None = None
     completion: Completion | None = None

@@ -78,7 +78,8 @@ class Reply:
     """One post of an NPC: a part of what it says in one turn, no longer than the platform takes.
 
     `id` is derived from the turn and the part's ordinal, never random, so a retry after a crash carries the same one.
-    `persona` is how the name is shown; the text never contains it.
+    `persona` is how the name is shown; the text never contains it. `webhook` and `auto` ask for a name and face of its own;
+    where the platform does not let it, `webhook` becomes `prefix` and `auto` becomes `off`.
     """
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,7 +11,8 @@ from loguru import logger
 
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import ChatModel, Turn
-from homunculus.model import Attempt, Completion, Prompt
+from homunculus.model import Attempt, Completion, Prompt, Reply
+from homunculus.pipelines.replies import replies
 
 _THOUGHTS = re.compile(r"<(think|thinking|thought)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 
@@ -34,7 +36,7 @@ class Complete:
 
     async def _ask(self, model: ChatModel, turn: Turn, prompt: Prompt) -> Completion | None:
         try:
-            completion = await model.complete(prompt)
+            completion = await model.complete(prompt, _shown_early(turn, prompt))
         except (NotReady, Refused) as error:
             turn.attempts.append(Attempt(model.spec.id, error.reason))
             return None
@@ -47,6 +49,23 @@ class Complete:
             turn.attempts.append(Attempt(model.spec.id, "the model answered nothing"))
             return None
         return replace(completion, text=text)
+
+
+def _shown_early(turn: Turn, prompt: Prompt) -> Callable[[str], None] | None:
+    """Return what hears the pieces of an answer and shows them as the beginning of the reply."""
+    preview = turn.preview
+    if preview is None:
+        return None
+    heard: list[str] = []
+
+    def make() -> Reply | None:
+        return next(iter(replies(turn, cleaned("".join(heard), prompt))), None)
+
+    def hear(piece: str) -> None:
+        heard.append(piece)
+        preview.show(make)
+
+    return hear
 
 
 def cleaned(text: str, prompt: Prompt) -> str:

@@ -6,6 +6,7 @@ Owns the trace; never picks messages, agents or generations: it runs on what it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Literal
 
@@ -15,7 +16,8 @@ from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.interfaces import Clock, Emit, Stage, Turn
 from homunculus.model import Message, Span, Trace, TurnEnded
 from homunculus.runtime.generation import Generation
-from homunculus.runtime.post import Batch, Post, Void
+from homunculus.runtime.post import Batch, Post, Sleep, Void
+from homunculus.runtime.preview import Preview
 from homunculus.runtime.store import Store
 
 Outcome = Literal["answered", "silent", "ignored", "failed", "uncertain"]
@@ -24,17 +26,23 @@ Outcome = Literal["answered", "silent", "ignored", "failed", "uncertain"]
 class Answer:
     """Take batches through the stages."""
 
-    def __init__(self, stages: Sequence[Stage], store: Store, post: Post, emit: Emit, clock: Clock) -> None:
-        self._stages, self._store, self._post, self._emit, self._clock = stages, store, post, emit, clock
+    def __init__(
+        self, stages: Sequence[Stage], store: Store, post: Post, emit: Emit, clock: Clock, sleep: Sleep
+    ) -> None:
+        self._stages, self._store, self._post, self._emit = stages, store, post, emit
+        self._clock, self._sleep = clock, sleep
 
     async def run(self, generation: Generation, batch: Batch) -> None:
         """Answer a batch on one generation. Raises Void when a message of it is not ours; every other end is an event."""
         turn = self._turn(generation, batch)
         self._post.begin(turn, batch)
+        if turn.agent.spec.stream and "edit" in batch.last.runner.abilities:
+            turn.preview = Preview(partial(self._post.open, turn), partial(self._post.edit, turn), self._sleep)
         acknowledged = batch.last.runner.acknowledge(turn.messages)
         try:
             outcome, reason = await self._through(turn, batch)
         finally:
+            await self._post.break_off(turn)
             self._post.end(turn)
             acknowledged()
         if outcome == "failed":

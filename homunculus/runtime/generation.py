@@ -61,13 +61,15 @@ class Generation:
     def persona(self, spec: AdapterSpec, abilities: frozenset[str]) -> Persona:
         """Decide how an NPC shows its name through an instance: as the platform can, else before the text if it must.
 
-        `auto` puts the name before the text only where several NPCs share the bot.
+        `auto` puts the name before the text only where several NPCs share the bot. An adapter that is able shows `webhook`
+        and `auto` alike, and where it may not, `webhook` falls back to the name before the text, `auto` to nothing.
         """
         if spec.persona in ("off", "prefix"):
             return spec.persona
+        named = spec.persona == "webhook" or len(self.routes.agents(spec.key)) > 1
         if "persona" in abilities:
-            return "webhook"
-        return "prefix" if spec.persona == "webhook" or len(self.routes.agents(spec.key)) > 1 else "off"
+            return "webhook" if named else "auto"
+        return "prefix" if named else "off"
 
     def lend(self, give_back: Callable[[], None]) -> None:
         """Remember a loan."""

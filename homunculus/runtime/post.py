@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 
@@ -17,6 +17,7 @@ from homunculus.errors import HomunculusError, NotReady, Refused, Uncertain
 from homunculus.interfaces import Emit, Turn
 from homunculus.model import Reply, ReplySent
 from homunculus.runtime.lanes import Waiting
+from homunculus.runtime.preview import Preview
 from homunculus.runtime.store import Store
 from homunculus.runtime.tasks import Tasks
 
@@ -70,12 +71,57 @@ class Post:
         """Write no more notes; a reply whose note is missing reads as uncertain at the next start."""
         await self._notes.cancel()
 
+    async def open(self, turn: Turn, reply: Reply) -> str:
+        """End the turn with the beginning of its first reply and post it; return its id. Raises like `post`."""
+        batch = self._open[turn.id]
+        await batch.recorded()
+        await self._finish(turn, batch, (reply,))
+        try:
+            message_id = await batch.last.runner.send(turn.address, reply)
+        except (Refused, Uncertain) as error:
+            await self._unsent(turn, (reply,), error)
+            raise
+        batch.sent += 1
+        await self._noted(partial(self._store.sent, reply.id, message_id))
+        return message_id
+
+    async def edit(self, turn: Turn, message_id: str, reply: Reply) -> None:
+        """Change a post of this turn. Raises Refused."""
+        await self._open[turn.id].last.runner.edit(turn.address, message_id, reply)
+
+    async def break_off(self, turn: Turn) -> None:
+        """Mark a reply that was shown early and will not be finished."""
+        preview = turn.preview
+        if not isinstance(preview, Preview):
+            return
+        await preview.stop()
+        if preview.message_id and turn.completion is None and preview.last is not None:
+            with suppress(HomunculusError):  # what is there was said; the turn's own failure is told
+                await self.edit(turn, preview.message_id, replace(preview.last, text=f"{preview.shown} […]"))
+
     async def post(self, turn: Turn, replies: tuple[Reply, ...]) -> tuple[str, ...]:
         """End the turn in one transaction, then send. Raises Void, Refused or Uncertain; returns platform ids."""
-        batch = self._open[turn.id]
+        batch, preview = self._open[turn.id], turn.preview
+        if isinstance(preview, Preview):
+            await preview.stop()
+            if preview.opened:
+                return await self._complete(turn, batch, preview, replies)
         await batch.recorded()
         await self._finish(turn, batch, replies)
         return await self._send(turn, batch, replies)
+
+    async def _complete(
+        self, turn: Turn, batch: Batch, preview: Preview, replies: tuple[Reply, ...]
+    ) -> tuple[str, ...]:
+        """Bring what was shown early to its final text, then send the rest."""
+        if preview.fault is not None:
+            raise preview.fault
+        await self._store.extend(turn.id, turn.agent.id, replies, turn.address)
+        first, *rest = replies
+        if first.text != preview.shown:
+            await self.edit(turn, preview.message_id, first)
+        self._emit(ReplySent(turn.address, first, preview.message_id))
+        return (preview.message_id, *await self._send(turn, batch, tuple(rest)))
 
     async def _finish(self, turn: Turn, batch: Batch, replies: tuple[Reply, ...]) -> None:
         """End the turn durably; while the state cannot be written, what was thought waits for it."""

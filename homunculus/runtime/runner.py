@@ -19,7 +19,7 @@ from functools import partial
 from loguru import logger
 
 from homunculus.errors import NotReady, Refused, Uncertain
-from homunculus.interfaces import Adapter, BuildAdapter, Clock, PlatformHistory
+from homunculus.interfaces import Adapter, Aliases, BuildAdapter, Clock, PlatformHistory
 from homunculus.model import AdapterSpec, Address, Message, Receipt, Reply, Scope
 from homunculus.model.events import AdapterState
 from homunculus.runtime.catchup import CatchUp, heard
@@ -57,6 +57,7 @@ class Runner:
     def __init__(self, spec: AdapterSpec, scope: Scope, lock: asyncio.Lock, wires: Wires) -> None:
         self.spec, self._lock, self._wires = spec, lock, wires
         self.abilities: frozenset[str] = frozenset()
+        self.aliases: frozenset[str] = frozenset()
         self.account, self.limit = "", 2000  # of the last session; a reply may be cut while the next one connects
         self.state: AdapterState = "connecting"
         self.reason, self.since = "", wires.clock()
@@ -157,6 +158,23 @@ class Runner:
                 reply = replace(reply, retried=True)
                 await self._wires.sleep(_delay(tries - 1, None))
 
+    async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
+        """Change a post of this instance. Twice does no harm, so whatever is not refused is tried again.
+
+        Waits while the session is down. Raises Refused.
+        """
+        tries = 0
+        while True:
+            session = await self._connected()
+            try:
+                return await session.edit(address, message_id, reply)
+            except (NotReady, Uncertain) as error:
+                tries += session is self._session
+                if tries >= SEND_TRIES:
+                    raise Refused(f"given up after {tries} tries: {error.reason}") from error
+                after = error.after if isinstance(error, NotReady) else None
+                await self._wires.sleep(_delay(tries - 1, after))
+
     def acknowledge(self, messages: tuple[Message, ...]) -> Callable[[], None]:
         """Show that an answer is coming, where the instance may and can; call what it returns once it is out."""
         if self._session is None or self.spec.acknowledge == "off":
@@ -213,6 +231,7 @@ class Runner:
             if await self._unless_stopped(partial(self._open, session)):
                 self.account, self.limit = session.adapter.account, session.adapter.limit
                 self.abilities = session.adapter.abilities
+                self.aliases = session.adapter.aliases if isinstance(session.adapter, Aliases) else frozenset()
                 self._rescoped.clear()
                 if await self._unless_stopped(partial(self._begin, session)):
                     self._move(session)

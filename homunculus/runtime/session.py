@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from loguru import logger
 
 from homunculus.errors import NotReady, Refused, Uncertain
-from homunculus.interfaces import Adapter, React, Typing
+from homunculus.interfaces import Adapter, Edit, React, Typing
 from homunculus.model import Address, Message, Reply
 from homunculus.runtime.catchup import CatchUp
 from homunculus.runtime.tasks import Tasks
 
+T = TypeVar("T")
 SEND_SECONDS = 60.0  # a platform that has not answered a send by then leaves it uncertain
 
 
@@ -32,11 +33,20 @@ class Session:
 
     async def send(self, address: Address, reply: Reply) -> str:
         """Send once; the platform's message id. Raises NotReady, Refused, or Uncertain for everything else."""
+        return await self._bounded(self.adapter.send(address, reply), address)
+
+    async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
+        """Change a post once. Raises NotReady, Refused, or Uncertain for everything else."""
+        if not isinstance(self.adapter, Edit):
+            raise Refused(f"{address.adapter} cannot edit")
+        await self._bounded(self.adapter.edit(address, message_id, reply), address)
+
+    async def _bounded(self, work: Coroutine[Any, Any, T], address: Address) -> T:
         try:
             async with asyncio.timeout(SEND_SECONDS) as limit:
                 self._sending.add(limit)
                 try:
-                    return await self.adapter.send(address, reply)
+                    return await work
                 finally:
                     self._sending.discard(limit)
         except (NotReady, Refused, Uncertain):

@@ -57,6 +57,12 @@ class Store(History, Protocol):
     ) -> None:
         """End a turn in one transaction: inbox rows done, history lines of the replies, outbox rows already SENDING."""
 
+    async def extend(self, turn_id: str, agent_id: str, replies: Sequence[Reply], address: Address) -> None:
+        """Bring a turn that ended with the beginning of its first reply to all of its replies, in one transaction.
+
+        The first reply gets its final text; the others get history lines and outbox rows, SENDING.
+        """
+
     async def sent(self, reply_id: str, message_id: str) -> None:
         """Note that a reply arrived as `message_id`; may go with the next commit."""
 

@@ -78,7 +78,7 @@ class Supervisor:
         self._turns = Turns(
             store=state,
             gate=pipeline.gate,
-            answer=Answer(pipeline.stages, state, post, emit, clock),
+            answer=Answer(pipeline.stages, state, post, emit, clock, sleep),
             overrides=self.overrides,
             current=lambda: self._generation,
             own=self._is_own,
@@ -220,7 +220,9 @@ class Supervisor:
 
     def _count_accounts(self) -> None:
         runners = (*self._runners.values(), *self._retired)
-        self._accounts = frozenset((runner.spec.platform, runner.account) for runner in runners if runner.account)
+        self._accounts = frozenset(
+            (runner.spec.platform, name) for runner in runners for name in (runner.account, *runner.aliases) if name
+        )
 
     def _is_own(self, message: Message) -> bool:
         return (message.address.platform, message.author.id) in self._accounts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import apsw
@@ -28,14 +29,25 @@ class Commit:
 
     def __call__(self, jobs: Sequence[Job]) -> list[Any]:
         """Try them as one; then as one with a savepoint each; then each alone (a disk may have room for some)."""
+        return self._tried(jobs, may_make_room=True)
+
+    def _tried(self, jobs: Sequence[Job], *, may_make_room: bool) -> list[Any]:
         for attempt in (self._together, self._apart):
             try:
                 return self._transaction(attempt, jobs)
             except Exception as error:  # noqa: BLE001 — of a lone job it goes to the caller, of a group the next try shows it
+                if may_make_room and isinstance(error, apsw.FullError):
+                    self._make_room()
+                    return self._tried(jobs, may_make_room=False)
                 failure = failed(error)
                 if len(jobs) == 1:
                     return [failure]
-        return [result for job in jobs for result in self([job])]
+        return [result for job in jobs for result in self._tried([job], may_make_room=False)]
+
+    def _make_room(self) -> None:
+        """Fold the log into the file: on a small disk the log alone may be what fills it, and only a commit folds it."""
+        with suppress(apsw.Error):  # no room for that either: a person must make some
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _transaction(self, attempt: Callable[[Sequence[Job]], list[Any]], jobs: Sequence[Job]) -> list[Any]:
         run(self._connection, "BEGIN IMMEDIATE")

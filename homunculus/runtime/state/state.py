@@ -170,6 +170,22 @@ class State:
         await self._write(job, conversation)
         self._count(conversation, len(replies))
 
+    async def extend(self, turn_id: str, agent_id: str, replies: Sequence[Reply], address: Address) -> None:
+        """Bring a turn that ended with the beginning of its first reply to all of its replies, in one transaction."""
+        now, conversation, target = self._clock(), address.conversation, sparse(address)
+        first, *rest = replies
+        final: dict[str, object] = {
+            "conversation": clean(conversation),
+            "agent": agent_id,
+            "reply": first.id,
+            "text": clean(first.text),
+            "post": dumps(sparse(first)),
+        }
+        lines = [dumps([next(self._seq), conversation, agent_id, r.id, r.author, r.text, now]) for r in rest]
+        posts = [dumps([r.id, turn_id, target, sparse(r), now]) for r in rest]
+        await self._write(writes.Call(partial(writes.extend, final=final, lines=lines, posts=posts)), conversation)
+        self._count(conversation, len(rest))
+
     async def sent(self, reply_id: str, message_id: str) -> None:
         """Note that a reply arrived as `message_id`."""
         await self._write(writes.Sent(reply_id, dumps([reply_id, message_id, self._clock()])))

@@ -226,6 +226,22 @@ def _new(jobs: Sequence[Finish], known: set[str]) -> Iterable[Finish]:
                 known.add(job.turn_id)
 
 
+# --- it ended with the beginning of its reply -----------------------------------------------------------------------
+
+FINAL = """
+UPDATE history SET text = :text WHERE conversation = :conversation AND agent_id = :agent AND id = :reply;
+
+UPDATE outbox SET reply = :post WHERE reply_id = :reply;
+"""
+
+
+def extend(connection: apsw.Connection, final: dict[str, object], lines: Sequence[str], posts: Sequence[str]) -> None:
+    """Give a turn's first reply its final text, and add the rest of what was said."""
+    run(connection, FINAL, final)
+    _feed(connection, LINES, lines)
+    _feed(connection, POSTS, posts)
+
+
 # --- a reply leaves -------------------------------------------------------------------------------------------------
 
 UNSENT = """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from homunculus.errors import NotReady, Refused
-from homunculus.model import ChatMessage, Prompt
+from homunculus.model import ChatMessage, Completion, Prompt, Reply
 from homunculus.pipelines.complete import Complete, cleaned
 from tests.unit.pipelines.turns import Says, turn
 
@@ -59,3 +61,51 @@ async def test_when_every_model_fails_the_turn_says_each_reason() -> None:
 )
 def test_only_the_character_speaks(raw: str, said: str) -> None:
     assert cleaned(raw, PROMPT) == said
+
+
+class Preview:
+    """Keeps what it is told to show, and shows it when asked."""
+
+    def __init__(self) -> None:
+        self.make: Callable[[], Reply | None] = lambda: None
+
+    def show(self, make: Callable[[], Reply | None]) -> None:
+        self.make = make
+
+
+class Streams(Says):
+    """A model that says its answer in pieces, and notes what a reader would see after each."""
+
+    def __init__(self, pieces: list[str], preview: Preview) -> None:
+        super().__init__("".join(pieces))
+        self.pieces, self.preview, self.seen = pieces, preview, list[str]()
+
+    async def complete(self, prompt: Prompt, on_text: Callable[[str], None] | None = None) -> Completion:
+        assert on_text is not None
+        for piece in self.pieces:
+            on_text(piece)
+            reply = self.preview.make()
+            self.seen.append(reply.text if reply is not None else "")
+        return await super().complete(prompt)
+
+
+async def test_a_reader_sees_the_beginning_of_the_reply_as_it_will_be() -> None:
+    preview = Preview()
+    model = Streams(["Kov", "ach: The ", "cellar", " is shut.", "\nAna: Oh."], preview)
+    one = turn(models=(model,))
+    one.prompt, one.preview = PROMPT, preview
+    await Complete().run(one)
+    assert model.seen == ["Kov", "The", "The cellar", "The cellar is shut.", "The cellar is shut."]
+    assert one.completion is not None
+    assert one.completion.text == "The cellar is shut."
+
+
+async def test_what_is_shown_early_carries_the_id_of_the_first_post() -> None:
+    preview = Preview()
+    one = turn(models=(Streams(["word " * 600], preview),))
+    one.prompt, one.preview, one.limit = PROMPT, preview, 500
+    await Complete().run(one)
+    reply = preview.make()
+    assert reply is not None
+    assert (reply.id, reply.quotes) == ("t1.0", "1")
+    assert len(reply.text) <= 500

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from homunculus.interfaces import Turn
 from homunculus.model import Completion, Reply
-from homunculus.pipelines.deliver import DeliverReply, replies
+from homunculus.pipelines.deliver import DeliverReply
+from homunculus.pipelines.replies import replies
 from tests.unit.pipelines.turns import said, turn
 
 

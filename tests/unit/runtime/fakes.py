@@ -159,6 +159,18 @@ class FakeStore:
                 (address.conversation, agent_id, HistoryLine(reply.id, reply.author, reply.text, agent_id=agent_id))
             )
 
+    async def extend(self, turn_id: str, agent_id: str, replies: Sequence[Reply], address: Address) -> None:
+        await self._commit()
+        for reply in replies:
+            self.outbox.setdefault(reply.id, "sending")
+        texts = {reply.id: reply.text for reply in replies}
+        self.lines = [(c, a, replace(line, text=texts.pop(line.id, line.text))) for c, a, line in self.lines]
+        for reply in replies:
+            if reply.id in texts:
+                self.lines.append(
+                    (address.conversation, agent_id, HistoryLine(reply.id, reply.author, reply.text, agent_id=agent_id))
+                )
+
     async def sent(self, reply_id: str, message_id: str) -> None:
         self._leave(reply_id, "sent")
 
@@ -226,9 +238,11 @@ class Server:
     opens: int = 0
     open_mood: Mood = "ok"
     send_mood: Mood = "ok"
+    edit_mood: Mood = "ok"
     after: float | None = None
     unconfirmed: list[Message] = field(default_factory=list)
     posts: list[tuple[Address, Reply]] = field(default_factory=list)
+    edits: list[tuple[str, str]] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)  # set and replaced: ends what hangs
 
     @property
@@ -294,6 +308,10 @@ class FakeAdapter:
         await self._suffer(self.server.send_mood)
         self.server.posts.append((address, reply))
         return f"post-{len(self.server.posts)}"
+
+    async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
+        await self._suffer(self.server.edit_mood)
+        self.server.edits.append((message_id, reply.text))
 
     async def react(self, address: Address, message_id: str) -> None:
         self.signs.append(f"react {message_id}")

@@ -370,3 +370,21 @@ async def test_a_deleted_message_marks_nothing_and_a_reply_neither(state: State)
     await state.finish("t", "kovach", [message("1")], [reply("r")], address())
     await state.amend(message("2", kind="deleted"))
     assert [(mark.after, mark.known) for mark in await state.last_recorded("discord", "bot-1")] == [("1", 0)]
+
+
+async def test_a_turn_that_ended_with_the_beginning_of_its_reply_is_brought_to_the_whole(
+    state: State, path: Path
+) -> None:
+    said = message("1")
+    await state.record(said, "kovach")
+    await state.finish("t", "kovach", [said], [reply("t.0", "The cellar")], address())
+    await state.sent("t.0", "post-1")
+    whole = [reply("t.0", "The cellar is shut."), reply("t.1", "Go home.")]
+    await state.extend("t", "kovach", whole, address())
+    lines = await state.recent(TAVERN, "kovach", 10)
+    assert [line.text for line in lines if line.agent_id] == ["The cellar is shut.", "Go home."]
+    rows = ask(path, "SELECT reply_id, turn_id, state, message_id, reply ->> '$.text' FROM outbox ORDER BY reply_id")
+    assert rows == [
+        ("t.0", "t", "sent", "post-1", "The cellar is shut."),
+        ("t.1", "t", "sending", None, "Go home."),
+    ]
