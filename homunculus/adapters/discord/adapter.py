@@ -23,7 +23,10 @@ from homunculus.model import AdapterSpec, Address, Message, Reply, Scope
 
 OPEN_PATIENCE = 60.0  # seconds from the first request to READY
 GUILD_PATIENCE = 2.0  # seconds without a new guild after which one in an outage no longer holds up the rest
-LOST_PATIENCE = 9.0  # seconds without a gateway; with 50 of silence before, the death is told within a minute
+LOST_PATIENCE = (
+    50.0  # seconds without a gateway, while the session may still be resumed: a death is told within a minute
+)
+SILENT_PATIENCE = 9.0  # the same after a gateway had fallen silent, which took 50 seconds to notice
 FETCH_PATIENCE = 10.0  # seconds to look up one unknown place
 FETCHES = 20  # unknown places looked up one by one; beyond that they count as unseen
 
@@ -127,6 +130,8 @@ class DiscordAdapter:
         space = posting.number(address.space) if address.space else None
         place = session.get_partial_messageable(posting.number(address.place), guild_id=space)
         since = discord.Object(posting.number(after)) if after else None
+        if since is not None and not session.said_since(posting.number(address.place), since.id):
+            return
         try:
             found = [message async for message in place.history(limit=limit, after=since, oldest_first=bool(since))]
         except Exception as error:
@@ -177,8 +182,9 @@ class DiscordAdapter:
 
     def _on_disconnect(self) -> None:
         if self._lost is None and self._session is not None:
-            reason = NotReady(f"the connection to Discord was lost and not restored within {LOST_PATIENCE:.0f} s")
-            self._lost = asyncio.get_running_loop().call_later(LOST_PATIENCE, self._die, reason)
+            patience = SILENT_PATIENCE if self._session.fell_silent else LOST_PATIENCE
+            reason = NotReady(f"the connection to Discord was lost and not restored within {patience:.0f} s")
+            self._lost = asyncio.get_running_loop().call_later(patience, self._die, reason)
 
     def _calm(self) -> None:
         if self._lost is not None:

@@ -6,6 +6,7 @@ Owns the client's settings, its endpoints and its complete shutdown; never reads
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from homunculus.errors import NotReady
 
 HEARTBEAT_TIMEOUT = 50.0  # seconds of silence; Discord's own beat is 41, and a dead socket must be noticed in a minute
 LONGEST_RATE_LIMIT = 30.0  # seconds discord.py may sleep by itself; beyond that the caller is told to come back
+RECONNECT_EVERY = 1.0  # seconds between two tries to reach a gateway that was reached before
 CLOSE_PATIENCE = 3.0  # seconds for each of the two polite goodbyes
 
 # We never speak; its two warnings about missing voice libraries would stand at the top of every log.
@@ -53,17 +55,22 @@ class _Api(HTTPClient):
         return await super().request(route, **kwargs)
 
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
-        """Connect to our own gateway instead of the default one; an address for resuming is the server's word, and kept."""
+        """Connect to our own gateway instead of the default one; an address for resuming is the server's word, and kept.
+
+        Once connected before, try again and again: discord.py's own back-off may sleep until the session cannot be resumed.
+        """
         asked, default = yarl.URL(url), DiscordWebSocket.DEFAULT_GATEWAY
         if asked.origin() == default.origin():
             asked = self._gateway.with_query(asked.query)
-        try:
-            self._socket = await super().ws_connect(str(asked), compress=compress)
-        except (OSError, aiohttp.ClientError) as error:
-            if self._socket is not None:
-                raise
-            # Left to itself, discord.py sleeps and then fails over a connection that it never had.
-            raise NotReady(f"the gateway {asked.origin()} cannot be reached: {type(error).__name__}") from error
+        while True:
+            try:
+                self._socket = await super().ws_connect(str(asked), compress=compress)
+                break
+            except (OSError, aiohttp.ClientError) as error:
+                if self._socket is None:
+                    # Left to itself, discord.py sleeps and then fails over a connection that it never had.
+                    raise NotReady(f"the gateway {asked.origin()} cannot be reached: {type(error).__name__}") from error
+            await asyncio.sleep(RECONNECT_EVERY)
         return self._socket
 
     async def hang_up(self) -> None:
@@ -87,9 +94,17 @@ class Session(discord.Client):
         )
         self._api = self.http = self._connection.http = _Api(self.loop, api_base, gateway)
         self._listeners_by_event = listeners
+        self.fell_silent = False  # the last disconnect was our own, after HEARTBEAT_TIMEOUT without a word
+        parsers = self._connection.parsers
+        for event in parsers.keys() - {"READY", "RESUMED"}:
+            parsers[event] = _guarded(event, parsers[event])
 
     def dispatch(self, event: str, /, *args: Any) -> None:
         """Call the listener of an event at once: in the order of arrival, and without a task for each event."""
+        if event == "disconnect":
+            # Told in the handler of what ended the connection: a receive that timed out, or a closed socket.
+            ended = sys.exception()
+            self.fell_silent = isinstance(ended.__context__ if ended else None, TimeoutError)
         listener = self._listeners_by_event.get(event)
         if listener is None:
             return
@@ -109,6 +124,13 @@ class Session(discord.Client):
     def awaited(self) -> frozenset[int]:
         """Return the guilds that were announced and have not arrived."""
         return frozenset(guild.id for guild in self.guilds if guild.unavailable)
+
+    def said_since(self, place: int, message_id: int) -> bool:
+        """Tell whether anything was said in a place after a message; yes where we do not know."""
+        channel = self.get_channel(place)
+        if not isinstance(channel, (discord.Thread, discord.TextChannel, discord.VoiceChannel)):
+            return True
+        return (channel.last_message_id or 0) > message_id
 
     def sees(self, place: str) -> bool | None:
         """Tell whether messages of a channel or thread can reach us; None when we do not know that place."""
@@ -148,3 +170,17 @@ class Session(discord.Client):
         for thread in threading.enumerate():
             if isinstance(thread, KeepAliveHandler) and thread.ws._connection is self._connection:
                 thread.stop()
+
+
+def _guarded(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Let an event that discord.py cannot read cost itself alone, not the connection."""
+
+    def guarded(data: Any) -> None:
+        try:
+            parse(data)
+        except Exception as error:  # noqa: BLE001 - whatever it stumbles over, the next event is another one
+            logger.bind(event=event, error=type(error).__name__).opt(exception=True).error(
+                "Discord sent an event that the client cannot read; it is skipped"
+            )
+
+    return guarded

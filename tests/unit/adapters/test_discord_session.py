@@ -6,8 +6,11 @@ import asyncio
 import gc
 import threading
 from pathlib import Path
+from typing import Any
 
+import discord
 import pytest
+from discord.state import ConnectionState
 from loguru import logger
 
 from homunculus.adapters.discord import faults
@@ -209,9 +212,71 @@ async def test_a_session_that_cannot_be_resumed_ends_so_that_a_new_one_catches_u
     gc.collect()  # an unclosed connection would complain now
 
 
+@pytest.mark.parametrize("code", [1000, 4001, 4002, 4003, 4005, 4008])
+async def test_a_close_that_leaves_the_session_is_resumed(table: Table, code: int) -> None:
+    async with table.open():
+        table.server.disconnect(table.bot, code)
+        await table.server.wait_for(lambda server: server.connections(TOKEN) == 0)
+        table.server.post(table.tavern, table.ana, "did you miss me?")
+        assert (await table.next()).text == "did you miss me?"
+        assert (table.server.identifies(TOKEN), table.server.resumes(TOKEN)) == (1, 1)
+
+
+@pytest.mark.parametrize("code", [4007, 4009])
+async def test_a_close_that_takes_the_session_with_it_ends_it(table: Table, code: int) -> None:
+    async with table.open() as adapter:
+        table.server.disconnect(table.bot, code, resumable=False)
+        assert isinstance(await died(adapter), NotReady)
+        assert (table.server.identifies(TOKEN), table.server.resumes(TOKEN)) == (1, 1)
+
+
+@pytest.mark.parametrize("code", [4004, 4010, 4011, 4012, 4013, 4014])
+async def test_a_close_that_a_person_must_see_to_is_refused_with_its_reason(table: Table, code: int) -> None:
+    async with table.open() as adapter:
+        table.server.disconnect(table.bot, code)
+        death = await died(adapter)
+        assert isinstance(death, Refused)
+        assert any(word in death.reason for word in (str(code), "Reset Token", "Message Content Intent"))
+    assert (table.server.identifies(TOKEN), table.server.resumes(TOKEN)) == (1, 0)
+
+
+async def test_a_network_that_comes_back_within_seconds_finds_the_session_again(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{SESSION}.RECONNECT_EVERY", 0.05)
+    async with table.open():
+        table.server.refuse_connections()
+        table.server.post(table.tavern, table.ana, "did you miss me?")
+        await asyncio.sleep(0.5)  # as long as it is out: nothing can be heard of it meanwhile
+        table.server.accept_connections()
+        assert (await table.next()).text == "did you miss me?"
+        assert (table.server.identifies(TOKEN), table.server.resumes(TOKEN)) == (1, 1)
+
+
+async def test_a_silent_socket_is_resumed_where_a_new_one_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{SESSION}.HEARTBEAT_TIMEOUT", 0.4)
+    async with DiscordServer(heartbeat_interval=0.3) as server:
+        table = table_of(server)
+        async with table.open() as adapter:
+            server.mute(table.bot)
+            server.post(table.tavern, table.ana, "did you miss me?")
+            assert (await table.next()).text == "did you miss me?"
+            assert (server.identifies(TOKEN), server.resumes(TOKEN)) == (1, 1)
+            assert adapter._session is not None
+            assert adapter._session.fell_silent
+
+
+async def test_a_socket_that_was_cut_did_not_fall_silent(table: Table) -> None:
+    async with table.open() as adapter:
+        table.server.disconnect(table.bot)
+        await table.server.wait_for(lambda server: server.resumes(TOKEN) == 1)
+        assert adapter._session is not None
+        assert not adapter._session.fell_silent
+
+
 async def test_a_silent_socket_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{SESSION}.HEARTBEAT_TIMEOUT", 0.4)
-    monkeypatch.setattr(f"{ADAPTER}.LOST_PATIENCE", 0.3)
+    monkeypatch.setattr(f"{ADAPTER}.SILENT_PATIENCE", 0.3)
     async with DiscordServer(heartbeat_interval=0.1) as server:
         table = table_of(server)
         async with table.open() as adapter:
@@ -220,10 +285,11 @@ async def test_a_silent_socket_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_silent_socket_is_reported_within_a_minute() -> None:
-    from homunculus.adapters.discord.adapter import LOST_PATIENCE
+    from homunculus.adapters.discord.adapter import LOST_PATIENCE, SILENT_PATIENCE
     from homunculus.adapters.discord.session import HEARTBEAT_TIMEOUT
 
-    assert HEARTBEAT_TIMEOUT + LOST_PATIENCE < 60
+    assert HEARTBEAT_TIMEOUT + SILENT_PATIENCE < 60
+    assert LOST_PATIENCE < 60
     assert HEARTBEAT_TIMEOUT > 41.25  # Discord's own interval: less would cut healthy connections
 
 
@@ -242,16 +308,38 @@ async def test_a_token_that_only_the_api_rejects_is_refused_too(table: Table) ->
         assert isinstance(await died(adapter), faults.BadToken)
 
 
-async def test_an_error_in_the_clients_own_code_is_reported(table: Table) -> None:
-    async with table.open() as adapter:
-        assert adapter._session is not None
+async def test_an_event_that_the_client_cannot_read_costs_itself_alone(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ConnectionState.parse_message_create
 
-        def broken(_: object) -> None:
+    def broken(self: ConnectionState[discord.Client], data: Any) -> None:
+        if data["content"] == "odd":
             raise KeyError("a field that Discord no longer sends")
+        real(self, data)
 
-        adapter._session._connection.parsers["MESSAGE_CREATE"] = broken
-        table.server.post(table.tavern, table.ana, "hello")
-        assert isinstance(await died(adapter), NotReady)
+    monkeypatch.setattr(ConnectionState, "parse_message_create", broken)
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), format="{message} {extra}", level="ERROR")
+    try:
+        async with table.open():
+            table.server.post(table.tavern, table.ana, "odd")
+            table.server.post(table.tavern, table.ana, "even")
+            assert (await table.next()).text == "even"
+    finally:
+        logger.remove(sink)
+    assert (table.server.identifies(TOKEN), table.server.resumes(TOKEN)) == (1, 0)
+    assert [line.split("'error': ")[1].split("}")[0] for line in lines if "MESSAGE_CREATE" in line] == ["'KeyError'"]
+
+
+async def test_a_welcome_that_the_client_cannot_read_is_reported(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, data: object) -> None:
+        raise KeyError("a field that Discord no longer sends")
+
+    monkeypatch.setattr(ConnectionState, "parse_ready", broken)
+    with pytest.raises(NotReady, match="KeyError"):
+        await table.adapter().open(table.deliver)
+    assert await no_heart_beats()
 
 
 async def test_an_error_in_our_own_handling_costs_one_message(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,3 +547,23 @@ async def test_a_door_that_opens_later_is_seen_then(table: Table) -> None:
         table.server.post(table.tavern, table.ana, "come in")  # arrives after the change
         await table.next()
         assert await adapter.listen(place) == frozenset()
+
+
+async def test_nothing_is_asked_where_nothing_was_said_since(table: Table) -> None:
+    private = table.server.open_dm(table.bot, table.ana)
+    for place in (table.tavern, private):
+        table.server.post(place, table.ana, "before")
+    last = {place.id: str(place.last_message_id) for place in (table.tavern, private)}
+
+    def asked() -> int:
+        return sum(request.method == "GET" and "/messages" in request.path for request in table.server.requests)
+
+    async with table.open() as adapter:
+        assert [m async for m in adapter.history(table.address(), last[table.tavern.id], 100)] == []
+        assert asked() == 0
+        assert [m async for m in adapter.history(table.address(private), last[private.id], 100)] == []
+        assert asked() == 1  # nobody tells a bot what was said last in a private channel
+        table.server.post(table.tavern, table.ana, "after")
+        await table.next()
+        assert [m.text async for m in adapter.history(table.address(), last[table.tavern.id], 100)] == ["after"]
+        assert asked() == 2
