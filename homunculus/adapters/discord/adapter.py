@@ -23,10 +23,8 @@ from homunculus.model import AdapterSpec, Address, Message, Reply, Scope
 
 OPEN_PATIENCE = 60.0  # seconds from the first request to READY
 GUILD_PATIENCE = 2.0  # seconds without a new guild after which one in an outage no longer holds up the rest
-LOST_PATIENCE = (
-    50.0  # seconds without a gateway, while the session may still be resumed: a death is told within a minute
-)
-SILENT_PATIENCE = 9.0  # the same after a gateway had fallen silent, which took 50 seconds to notice
+LOST_PATIENCE = 50.0  # seconds without a gateway in which the session may still be resumed
+SILENT_PATIENCE = 9.0  # the same after a silence that took 50 to notice: a death is told within a minute
 FETCH_PATIENCE = 10.0  # seconds to look up one unknown place
 FETCHES = 20  # unknown places looked up one by one; beyond that they count as unseen
 

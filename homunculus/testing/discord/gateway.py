@@ -80,6 +80,9 @@ class Gateway:
     def sockets_of(self, bot: Bot) -> list[Socket]:
         return [socket for socket in self.sockets if socket.bot is bot]
 
+    def sessions_of(self, bot: Bot) -> list[Session]:
+        return [session for session in self.sessions.values() if session.bot is bot]
+
     def forget_sessions(self, bot: Bot) -> None:
         self.sessions = {key: one for key, one in self.sessions.items() if one.bot is not bot}
 

@@ -375,6 +375,16 @@ class DiscordServer:
         for socket in self._gateway.sockets_of(bot):
             socket.unmute()
 
+    def duplicate(self, bot: Bot, n: int = 1) -> None:
+        """Dispatch each of the next `n` message events twice, under two sequence numbers."""
+        for session in self._gateway.sessions_of(bot):
+            session.doubling += n
+
+    def reorder(self, bot: Bot, n: int = 1) -> None:
+        """Dispatch each of the next `n` message events after the one that follows it, a quarter of a second late at most."""
+        for session in self._gateway.sessions_of(bot):
+            session.swapping += n
+
     def fail_next(
         self,
         n: int = 1,

@@ -5,6 +5,7 @@ Owns sequence numbers, the replay buffer and what the intents let through. Never
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import secrets
@@ -31,6 +32,7 @@ PRIVILEGED: Final = GUILD_MEMBERS | GUILD_PRESENCES | MESSAGE_CONTENT
 KNOWN_INTENTS: Final = (1 << 17) - 1 | 1 << 20 | 1 << 21 | 1 << 24 | 1 << 25
 
 REPLAY_LENGTH: Final = 20_000
+HELD_SECONDS: Final = 0.25  # an event that nothing follows is late by so much
 
 
 class Line(Protocol):
@@ -51,6 +53,8 @@ class Session:
         self.detached_at: float | None = None
         self._numbers = itertools.count(1)
         self.last = 0
+        self.doubling = self.swapping = 0  # of how many message events to come
+        self._held: tuple[str, Json] | None = None
         self._replay: deque[tuple[int, str]] = deque(maxlen=REPLAY_LENGTH)
 
     def hears(self, intent: int, guild_id: int | None) -> bool:
@@ -62,7 +66,25 @@ class Session:
         return bool(self.intents & MESSAGE_CONTENT)
 
     def push(self, event: str, payload: Json) -> None:
-        """Number an event, keep it for a resume, and send it where somebody listens."""
+        """Number an event, keep it for a resume, and send it where somebody listens: late or twice where a test asked for it."""
+        said = event.startswith("MESSAGE_")
+        if said and self.swapping and self._held is None:
+            self.swapping -= 1
+            self._held = (event, payload)
+            asyncio.get_running_loop().call_later(HELD_SECONDS, self._release)
+            return
+        self._number(event, payload)
+        if said and self.doubling:
+            self.doubling -= 1
+            self._number(event, payload)
+        self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._number(*held)
+
+    def _number(self, event: str, payload: Json) -> None:
         self.last = next(self._numbers)
         text = json.dumps({"op": 0, "t": event, "s": self.last, "d": payload})
         self._replay.append((self.last, text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 import aiohttp
 import pytest
@@ -91,6 +92,34 @@ async def test_a_new_connection_is_heard_unless_the_silence_covers_it(stage: Sta
         await asyncio.wait_for(wire.ws.receive(), 0.05)
     stage.server.unmute(stage.bot)
     assert (await wire.receive())["t"] == "RESUMED"
+
+
+async def test_an_event_arrives_twice_as_often_as_it_was_asked_for(stage: Stage) -> None:
+    wire = await (await stage.connect()).hello()
+    await wire.identify()
+    stage.server.duplicate(stage.bot, 2)
+    for text in ("one", "two", "three", "end"):
+        stage.server.post(stage.channel, stage.ana, text)
+    frames = [await wire.event("MESSAGE_CREATE") for _ in range(6)]
+    assert [frame["d"]["content"] for frame in frames] == ["one", "one", "two", "two", "three", "end"]
+    numbers = [frame["s"] for frame in frames]
+    assert numbers == list(range(numbers[0], numbers[0] + 6))
+    assert len(stage.server.messages(stage.channel)) == 4
+
+
+async def test_an_event_arrives_behind_the_one_that_follows_it_or_late(stage: Stage) -> None:
+    wire = await (await stage.connect()).hello()
+    await wire.identify()
+    stage.server.reorder(stage.bot, 2)
+    for text in ("one", "two", "three"):
+        stage.server.post(stage.channel, stage.ana, text)
+    began = time.monotonic()
+    frames = [await wire.event("MESSAGE_CREATE") for _ in range(3)]
+    assert [frame["d"]["content"] for frame in frames] == ["two", "one", "three"]
+    assert time.monotonic() - began >= 0.2  # nothing follows the third
+    numbers = [frame["s"] for frame in frames]
+    assert numbers == list(range(numbers[0], numbers[0] + 3))
+    assert [message.content for message in stage.server.messages(stage.channel)] == ["one", "two", "three"]
 
 
 async def test_a_muted_bot_can_still_be_revoked(stage: Stage) -> None:
