@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +22,12 @@ from typing import Any
 
 from homunculus.testing.discord import Channel, DiscordServer
 from homunculus.testing.model import ModelServer
-from tests.e2e.serving import serving, write
+from tests.e2e.serving import ROOT, serving, write
 
 TOKEN = "MORTAL.bot.token-of-a-mortal-bot"
 CHANNELS = 4
 CROWD = 120  # so many that nobody meets the limit of answered turns a minute
 RANDOM = "any moment"
-ROOT = Path(__file__).parents[2]
 SAID = re.compile(r"\bsaid-\d+\b")
 
 
@@ -108,12 +107,12 @@ channels:
 {channels}
 """
 
-    def speak(self, life: str) -> str:
-        """Let somebody say the next thing somewhere."""
+    def speak(self, life: str, more: str = "") -> str:
+        """Let somebody say the next thing somewhere; return its name."""
         number = len(self.said)
         name, place = f"said-{number}", self.rng.choice(self.channels)
         self.said[name], self.moments[name] = place, life
-        self.discord.post(place, self.crowd[number % CROWD], name)
+        self.discord.post(place, self.crowd[number % CROWD], f"{name} {more}")
         return name
 
     async def talk(self, life: str, over: asyncio.Event) -> None:
@@ -135,6 +134,15 @@ channels:
             for message in self.discord.messages(channel)
             if message.author.id not in people
         ]
+
+    def told(self) -> set[str]:
+        """Return what the bot's posts answer."""
+        return {name for _, text in self.posts() for name in SAID.findall(text)}
+
+    async def answered(self, names: Iterable[str], timeout: float = 20.0) -> None:
+        """Wait until the bot has answered all of these."""
+        wanted = set(names)
+        await self.discord.wait_for(lambda _: wanted <= self.told(), timeout=timeout)
 
     def rows(self, sql: str) -> list[Any]:
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as plain:
@@ -216,8 +224,7 @@ async def live_on(world: World) -> None:
         last = [world.speak("the last life") for _ in range(CHANNELS)]
 
         def quiet(_: object) -> bool:
-            heard = {name for _, text in world.posts() for name in SAID.findall(text)}
-            return heard.issuperset(last) and not world.rows("SELECT 1 FROM inbox WHERE outcome IS NULL")
+            return world.told().issuperset(last) and not world.rows("SELECT 1 FROM inbox WHERE outcome IS NULL")
 
         await server.until(quiet, seconds=40)
         assert await server.stopped() == 0, "\n".join(server.log[-20:])

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from urllib.parse import quote
 import aiohttp
 
 Event = dict[str, Any]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -108,17 +109,24 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    file: Path, *options: str, env: Mapping[str, str] | None = None, token: str = ""
+    file: Path,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    token: str = "",
+    program: Sequence[str] = ("homunculus",),
+    preexec: Callable[[], None] | None = None,
 ) -> AsyncIterator[Serving]:
     """Run `homunculus serve FILE` until the context ends. The file must keep its data under `home` beside it.
 
-    `token` is the one that the file names; without it the one that the server made is used.
+    `token` is the one that the file names; without it the one that the server made is used. `program` is a module that
+    runs the command under some hardship, with its arguments; `preexec` runs in the process before the program does.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "homunculus", "serve", str(file), *options),
+        *(sys.executable, "-m", *program, "serve", str(file), *options),
+        preexec_fn=preexec,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
         cwd=file.parent,
     )
     tasks: list[asyncio.Task[None]] = []

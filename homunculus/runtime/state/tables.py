@@ -15,6 +15,7 @@ import apsw
 from homunculus.errors import NotReady, Refused
 from homunculus.runtime.private import private_folder
 
+LOG_PAGES = 250  # of 4 KiB, before the log is folded into the file: on a disk with little room it must leave some
 BUSY_MS = 5_000  # an operator's backup may hold the file for a moment
 
 # `conversation` is Address.conversation: platform, account, place and thread in one. `seq` counts both inbox and history,
@@ -111,7 +112,8 @@ def connect(path: Path, ladder: Sequence[Step] = LADDER) -> apsw.Connection:
             connection,
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA trusted_schema=OFF",
         )
-        run(connection, "PRAGMA journal_size_limit=16777216; PRAGMA foreign_keys=OFF")
+        run(connection, f"PRAGMA journal_size_limit=16777216; PRAGMA wal_autocheckpoint={LOG_PAGES}")
+        run(connection, "PRAGMA foreign_keys=OFF")
     except (apsw.Error, NotReady, Refused) as error:
         connection.close()
         told = told_as(error)
