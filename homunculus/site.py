@@ -117,7 +117,10 @@ class Site:
 
     def _tell_others(self) -> None:
         address = self.listening.url if self.listening else ""
-        self._run_file.write(pid=os.getpid(), address=address, file=self._file.absolute(), key=self._key)
+        try:
+            self._run_file.write(pid=os.getpid(), address=address, file=self._file.absolute(), key=self._key)
+        except Refused as error:
+            logger.bind(reason=error.reason).error("other commands cannot find this server")
 
     async def _start(self, wanted: ServerSpec) -> None:
         token = self._token(wanted)

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from homunculus.errors import InUse, Refused
-from homunculus.runtime.private import private_folder, write_private
+from homunculus.runtime.private import private_folder, refusal, write_private
 
 RUN_SUFFIX = ".run.json"
 _TRIES, _PAUSE = 50, 0.01  # half a second for whoever only looks at the lock, or has not yet signed it
@@ -54,7 +54,7 @@ class Owner:
 
 
 class ProcessLock:
-    """Hold a bot for as long as the context lasts. Entering raises InUse when another process holds it."""
+    """Hold a bot for as long as the context lasts. Entering raises InUse when another process holds it, else Refused."""
 
     def __init__(self, data_home: Path, bot_name: str) -> None:
         self.path = state_path(data_home, bot_name, ".lock")
@@ -62,6 +62,13 @@ class ProcessLock:
 
     def __enter__(self) -> Self:
         private_folder(self.path.parent)
+        try:
+            self._descriptor = self._taken()
+        except OSError as error:
+            raise refusal(self.path, error) from error
+        return self
+
+    def _taken(self) -> int:
         descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             self._take(descriptor)
@@ -71,8 +78,7 @@ class ProcessLock:
         except BaseException:
             os.close(descriptor)
             raise
-        self._descriptor = descriptor
-        return self
+        return descriptor
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -161,8 +167,9 @@ class RunFile:
         return info if holder is not None and holder.pid == info.pid else None
 
     def remove(self) -> None:
-        """Remove it. Safe twice."""
-        self.path.unlink(missing_ok=True)
+        """Remove it. Safe twice; one that cannot be removed counts for nothing once the lock is free."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 def running(data_home: Path) -> tuple[RunInfo, ...]:

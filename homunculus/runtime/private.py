@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
 
 from homunculus.errors import Refused
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "make its disk writable or set another data_home",
+    errno.EMFILE: "let this process open more files",
+    errno.ENFILE: "let this machine open more files",
+}
+
+
+def refusal(path: Path, error: OSError) -> Refused:
+    """Say which path cannot be used, why, and what would help."""
+    remedy = _REMEDIES.get(error.errno or 0, "make it writable or set another data_home")
+    return Refused(f"{path} cannot be used: {error.strerror}; {remedy}")
 
 
 def private_folder(folder: Path) -> Path:
@@ -16,17 +31,24 @@ def private_folder(folder: Path) -> Path:
         if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as error:
-        raise Refused(
-            f"{folder} cannot be used: {error.strerror}; make it writable or set another data_home"
-        ) from error
+        raise refusal(folder, error) from error
     return folder
 
 
 def write_private(path: Path, text: str, *, replace: bool = True) -> None:
     """Put `text` at `path` with mode 0600, all of it or nothing, also after a power cut.
 
-    With `replace` False an existing file stays and FileExistsError is raised.
+    With `replace` False an existing file stays and FileExistsError is raised. Raise Refused when it cannot be written.
     """
+    try:
+        _written(path, text, replace)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise refusal(path, error) from error
+
+
+def _written(path: Path, text: str, replace: bool) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 
 from homunculus.errors import NotReady, Refused
-from homunculus.runtime.private import private_folder
+from homunculus.runtime.private import private_folder, refusal
 
 LOG_PAGES = 250  # of 4 KiB, before the log is folded into the file: on a disk with little room it must leave some
 BUSY_MS = 5_000  # an operator's backup may hold the file for a moment
@@ -103,7 +103,7 @@ def connect(path: Path, ladder: Sequence[Step] = LADDER) -> apsw.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its side files the mode of this one
         path.chmod(0o600)
     except OSError as error:
-        raise Refused(f"{path} cannot be written: {error.strerror}") from error
+        raise refusal(path, error) from error
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(BUSY_MS)
