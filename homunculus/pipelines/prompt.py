@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from homunculus.interfaces import Expand, Turn
@@ -107,6 +108,7 @@ class BuildPrompt:
         return kept[::-1]
 
 
+@lru_cache(maxsize=1024)  # the same few speak again in every line of a history
 def speaker(name: str) -> str:
     """Return a name that is one word group on one line and cannot open a section or another speaker's line."""
     return " ".join(_UNSAFE_IN_NAME.sub(" ", name).split())[:40].strip() or "Someone"

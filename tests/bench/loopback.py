@@ -6,6 +6,7 @@ It also is the players: it posts, waits for the replies it is owed, and takes th
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,10 @@ from tests.bench.children import obey
 from tests.bench.files import channel_id
 
 TOKENS = ("bench-token-ours", "bench-token-bare")
+WORDS = (
+    "what who where when did you see the old mill river lantern cellar stranger before night after storm door key blood "
+    "letter name brother tell truth remember nothing always never again somebody asked about silver road harbour ledger"
+).split()
 PEOPLE, IN_A_ROW = 1_000, 8
 GUILD_SIZE = 500  # Discord's own limit of channels
 
@@ -30,6 +35,7 @@ class Players:
         # A user may cause twenty turns a minute in a conversation, so they take turns, as a table of players does.
         self._people = [server.add_user(f"Player {number}") for number in range(PEOPLE)]
         self._said: Counter[str] = Counter()
+        self._chance = random.Random(7)
         self._left = 0
         self._read = 0
         self._owed: dict[str, float] = {}
@@ -50,7 +56,11 @@ class Players:
             self._owed[place] = time.monotonic()
             who = self._people[self._said[place] // IN_A_ROW % PEOPLE]
             self._said[place] += 1
-            self._server.post(self._channels[place], who, "What do you know about the old mill by the river?")
+            self._server.post(self._channels[place], who, self._words())
+
+    def _words(self) -> str:
+        """Say something new: a cache must not be asked for the same line again and again."""
+        return " ".join(self._chance.choices(WORDS, k=12)) + "?"
 
     def _look(self) -> bool:
         """Take in what was posted since the last look; True when nothing is owed any more."""
