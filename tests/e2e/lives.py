@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,8 +217,11 @@ class Verdict:
         )
 
 
-async def live_on(world: World) -> None:
-    """Start it once more, and stop it when nothing waits any more and new words are answered."""
+async def live_on(world: World, ask: Callable[[], Awaitable[tuple[int, str]]] | None = None) -> tuple[Any, str]:
+    """Start it once more, and stop it when nothing waits any more and new words are answered.
+
+    Return what its API tells about itself then, and what the command `ask` says.
+    """
     async with serving(world.file) as server:
         await server.ready("discord")
         last = [world.speak("the last life") for _ in range(CHANNELS)]
@@ -227,7 +230,9 @@ async def live_on(world: World) -> None:
             return world.told().issuperset(last) and not world.rows("SELECT 1 FROM inbox WHERE outcome IS NULL")
 
         await server.until(quiet, seconds=40)
+        status, (_, said) = await server.get("/api/status"), await ask() if ask else (0, "")
         assert await server.stopped() == 0, "\n".join(server.log[-20:])
+        return status, said
 
 
 def judge(world: World) -> Verdict:

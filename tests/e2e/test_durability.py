@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,10 @@ async def test_killed_under_load_nothing_recorded_goes_unanswered_or_is_said_twi
     async with lives.world(tmp_path, SEED) as world:
         for death in lives.deaths(list(POINTS), DEATHS, SEED):
             await lives.one_life(world, death)
-        await lives.live_on(world)
+        status, said = await lives.live_on(world, partial(homunculus, "status", world.file))
         verdict = lives.judge(world)
         assert verdict.good, verdict
+        assert len(status["uncertain"]) == said.count("uncertain: Kovach in discord:") == verdict.uncertain > 0
         assert verdict.posts > DEATHS  # people were being answered all the while
 
 
@@ -95,3 +98,92 @@ async def test_a_disk_that_cannot_sync_answers_nothing_and_recovers(tmp_path: Pa
     ):
         await server.ready("discord")
         await suffers_and_recovers(world, server, broken.touch, broken.unlink, "see to its disk")
+
+
+async def starts(world: World) -> None:
+    async with serving(world.file, preexec=unprivileged) as server:
+        await server.ready("discord")
+        await world.answered([world.speak("started")])
+        assert await server.stopped() == 0
+
+
+async def test_a_start_on_a_full_disk_says_what_to_do_and_succeeds_once_there_is_room(tmp_path: Path) -> None:
+    async with lives.world(tmp_path, SEED) as world:
+        with small_disk(world.file.parent / "home") as disk:
+            await starts(world)
+            filler = fill(disk)
+            code, said = await homunculus("serve", world.file)
+            assert code == 3
+            assert "home/state/mortal.lock cannot be used: No space left on device; free some space" in said
+            assert "Traceback" not in said
+            filler.unlink()
+            await starts(world)
+
+
+@pytest.mark.parametrize(
+    ("modes", "told"),
+    [
+        ((0o500, 0o600), "mortal.sqlite: the state database is read-only; make its folder and its disk writable again"),
+        ((0o500, 0o400), "mortal.lock cannot be used: Permission denied; make it writable or set another data_home"),
+    ],
+    ids=["folder", "folder and files"],
+)
+async def test_a_start_on_a_read_only_state_says_what_to_do_and_harms_nothing(
+    tmp_path: Path, modes: tuple[int, int], told: str
+) -> None:
+    async with lives.world(tmp_path, SEED) as world:
+        await starts(world)
+        state = world.database.parent
+
+        def change(folder: int, files: int) -> None:
+            for file in state.iterdir():
+                file.chmod(files)
+            state.chmod(folder)
+
+        change(*modes)
+        code, said = await homunculus("serve", world.file)
+        assert (code, told in said) == (3, True), said
+        assert "Traceback" not in said
+        change(0o700, 0o600)
+        await starts(world)
+
+
+def limit_descriptors(pid: int, more: int) -> None:
+    """Let a process open so many more files than it has open now."""
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    highest = max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(highest + 1 + more, hard), hard))
+
+
+async def test_out_of_descriptors_every_message_ends_visibly_and_more_of_them_heal_it(tmp_path: Path) -> None:
+    async with lives.world(tmp_path, SEED) as world, serving(world.file, preexec=unprivileged) as server:
+        await server.ready("discord")
+        await world.answered([world.speak("before") for _ in range(4)])
+        limit_descriptors(server.process.pid, 0)
+        after = len(server.events)
+        during = [world.speak("during") for _ in range(40)]
+        ids = {str(m.id): m.content.split()[0] for c in world.channels for m in world.discord.messages(c)}
+
+        def ended(serving: Serving) -> dict[str, str]:
+            return {
+                ids[message]: event["outcome"]
+                for kind, event in serving.events[after:]
+                if kind == "turn"
+                for message in event["message_ids"]
+                if ids.get(message) in during
+            }
+
+        await server.until(lambda s: set(during) <= set(ended(s)), seconds=40)
+        outcomes = ended(server)
+        assert set(outcomes.values()) <= {"answered", "failed"}
+        assert {name for name, outcome in outcomes.items() if outcome == "answered"} <= world.told()
+        if "failed" in outcomes.values():
+            assert any("A turn failed" in line and "Too many open files" in line for line in server.log)
+        written = world.rows("SELECT json_extract(message, '$.text'), outcome, reason FROM inbox")
+        rows = {text.split()[0]: (outcome, reason) for text, outcome, reason in written}
+        assert {name: rows[name][0] for name in during} == outcomes
+        assert all(reason for outcome, reason in rows.values() if outcome == "failed")
+        limit_descriptors(server.process.pid, 200)
+        await world.answered([world.speak("after") for _ in range(8)])
+        assert await server.stopped() == 0
+        assert lives.judge(world).twice == ()
