@@ -68,7 +68,7 @@ def _some_lines() -> re.Pattern[str]:
 
 def is_ordinary(text: str) -> bool:
     """Tell whether a text, which uses \\n alone and ends with it, is ordinary."""
-    if "<<" in text or _FOREIGN.search(text):
+    if _FOREIGN.search(text):
         return False
     some_lines = _some_lines().match
     at, end = 0, len(text)
