@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,18 @@ def answer(body: dict[str, Any]) -> str:
     return next(f"{name} answers." for name in ("Kovach", "Agnes", "John") if f"Name: {name}" in system)
 
 
+def answer_to(body: dict[str, Any]) -> str:
+    """Say also to what: the last word and number of the last line that people said."""
+    heard = re.findall(r"(?:lamp|book) \d+", str(body["messages"][-1]["content"]))
+    return f"{answer(body)} To {heard[-1]}."
+
+
+def seen(campaign: Campaign) -> tuple[str, str]:
+    """Return who is seen to have said what last in the cellar."""
+    last = campaign.discord.messages(campaign.cellar)[-1]
+    return last.username, last.content
+
+
 async def reloaded(server: Serving, after: int) -> dict[str, Any]:
     event = await server.event("reload", after=after)
     assert event["result"] == "applied", event
@@ -145,7 +158,7 @@ def mutate(campaign: Campaign, rng: random.Random) -> str:
 async def test_fifty_saves_while_people_talk_lose_nothing_and_never_touch_the_connection(tmp_path: Path) -> None:
     rng = random.Random(20261122)
     async with DiscordServer() as discord, ModelServer() as model:
-        model.script(answer)
+        model.script(answer_to)
         campaign = Campaign(tmp_path, discord, model)
         campaign.save()
         async with serving(campaign.file) as server:
@@ -180,9 +193,12 @@ async def every_message_belongs_to_one_answered_turn(
         trace = await server.get(f"/api/trace/{posted}")
         assert (trace["outcome"], trace["agent_id"]) == ("answered", agent_id), json.dumps(trace, indent=1)
         turns.setdefault(trace["turn_id"], []).append(str(posted))
-    said = [m for m in campaign.discord.messages(talk.place) if m.author.id == campaign.main.user_id]
-    assert [m.content for m in said] == [f"**{name}:** {name} answers."] * len(turns)
-    assert [str(m.reference) for m in said] == [messages[-1] for messages in turns.values()]
+    said = [m for m in campaign.discord.messages(talk.place) if m.application_id == campaign.main.application_id]
+    assert {m.username for m in said} == {name}
+    numbers = {str(posted): number for number, posted in enumerate(talk.posted)}
+    assert [m.content for m in said] == [
+        f"{name} answers. To {talk.word} {numbers[messages[-1]]}." for messages in turns.values()
+    ]
     assert sum(map(len, turns.values())) == len(talk.posted)
 
 
@@ -205,7 +221,7 @@ async def test_a_save_gives_a_channel_to_somebody_else_for_the_next_message(tmp_
         async with serving(campaign.file) as server:
             await server.ready("discord")
             discord.post(campaign.cellar, campaign.user, "John, hello")
-            await discord.wait_for(lambda d: d.messages(campaign.cellar)[-1].content == "**John:** John answers.")
+            await discord.wait_for(lambda _: seen(campaign) == ("John", "John answers."))
             after = len(server.events)
             write(
                 campaign.file,
@@ -215,7 +231,7 @@ async def test_a_save_gives_a_channel_to_somebody_else_for_the_next_message(tmp_
             )
             await reloaded(server, after)
             discord.post(campaign.cellar, campaign.user, "hello again")
-            await discord.wait_for(lambda d: d.messages(campaign.cellar)[-1].content == "**Agnes:** Agnes answers.")
+            await discord.wait_for(lambda _: seen(campaign) == ("Agnes", "Agnes answers."))
             assert "John" not in str(model.requests[-1]["messages"][1:])  # her history here begins with her
             assert discord.identifies(TOKEN) == 1
 
@@ -233,8 +249,8 @@ async def test_an_instance_comes_and_goes_live_and_its_neighbour_is_undisturbed(
                 campaign.save()
                 await server.event("adapter", after=after, runtime_key="discord:keeper", state="ready")
                 discord.post(campaign.cellar, campaign.user, "John, who are you?")
-                await discord.wait_for(lambda d: d.messages(campaign.cellar)[-1].content == "John answers.")
-                assert discord.messages(campaign.cellar)[-1].author.id == campaign.keeper.user_id
+                await discord.wait_for(lambda _: seen(campaign) == ("John", "John answers."))
+                assert discord.messages(campaign.cellar)[-1].application_id == campaign.keeper.application_id
                 after = len(server.events)
                 campaign.with_keeper, campaign.extra = False, {}
                 campaign.save()
@@ -243,4 +259,4 @@ async def test_an_instance_comes_and_goes_live_and_its_neighbour_is_undisturbed(
                 assert discord.identifies(KEEPER) == cycle + 1
             assert (discord.identifies(TOKEN), discord.resumes(TOKEN), discord.connections(TOKEN)) == (1, 0, 1)
             discord.post(campaign.library, campaign.user, "still there?")
-            await discord.wait_for(lambda d: d.messages(campaign.library)[-1].content == "**Agnes:** Agnes answers.")
+            await discord.wait_for(lambda d: d.messages(campaign.library)[-1].content == "Agnes answers.")

@@ -16,6 +16,7 @@ from loguru import logger
 from homunculus.adapters.discord import faults, posting
 from homunculus.adapters.discord.inbound import Inbound
 from homunculus.adapters.discord.mapping import Mapping
+from homunculus.adapters.discord.persona import Personas
 from homunculus.adapters.discord.session import Session
 from homunculus.errors import HomunculusError, NotReady, Refused
 from homunculus.interfaces import Deliver
@@ -30,14 +31,15 @@ FETCHES = 20  # unknown places looked up one by one; beyond that they count as u
 
 
 class DiscordAdapter:
-    """One Discord bot: an `Adapter` with `typing`, `react`, `history`, and a nonce that Discord enforces."""
+    """One Discord bot: an `Adapter` with `typing`, `react`, `history`, `persona`, and a nonce that Discord enforces."""
 
     limit = posting.LIMIT
-    abilities = frozenset({"typing", "react", "history", "nonce"})
+    abilities = frozenset({"typing", "react", "history", "nonce", "persona"})
 
     def __init__(self, spec: AdapterSpec) -> None:
         self.key = spec.key
         self.account = ""
+        self.aliases: frozenset[str] = frozenset()  # our application, in whose name our webhooks post
         self._token = (spec.credential("token") or "").strip()
         self._endpoints = (spec.setting("api_base"), spec.setting("gateway"))
         # All the mutable state that outlives a message:
@@ -46,6 +48,7 @@ class DiscordAdapter:
         self._session: Session | None = None
         self._running: asyncio.Task[None] | None = None
         self._mapping: Mapping | None = None  # there from READY on
+        self._personas: Personas | None = None  # likewise
         self._progress = asyncio.Event()  # something happened that may end `open`
         self._ended = asyncio.Event()
         self._death: NotReady | Refused | None = None
@@ -105,7 +108,7 @@ class DiscordAdapter:
     async def send(self, address: Address, reply: Reply) -> str:
         """Post one reply; the id Discord gave it."""
         try:
-            return await posting.send(self._connected(), address, reply)
+            return await self._speaking().send(address, reply)
         except HomunculusError as fault:
             self._notice(fault)
             raise
@@ -173,7 +176,9 @@ class DiscordAdapter:
         self._calm()
         if self._session is not None and self._session.user is not None:
             self.account = str(self._session.user.id)
+            self.aliases = frozenset({str(self._session.application_id)} if self._session.application_id else ())
             self._mapping = Mapping(self.key, self._session, self._session.user.id)
+            self._personas = self._personas or Personas(self._session)
         self._progress.set()
 
     # -- dying
@@ -250,6 +255,11 @@ class DiscordAdapter:
         if self._session is None or self._mapping is None:
             raise NotReady(f"{self.key} is not connected")
         return self._session
+
+    def _speaking(self) -> Personas:
+        if self._connected() is None or self._personas is None:
+            raise NotReady(f"{self.key} is not connected")
+        return self._personas
 
     async def _fetched(self, session: Session, place: str) -> bool:
         try:

@@ -6,9 +6,12 @@ Owns the client's settings, its endpoints and its complete shutdown; never reads
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -18,7 +21,7 @@ from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import HTTPClient, Route
 from loguru import logger
 
-from homunculus.errors import NotReady
+from homunculus.errors import NotReady, Uncertain
 
 HEARTBEAT_TIMEOUT = 50.0  # seconds of silence; Discord's own beat is 41, and a dead socket must be noticed in a minute
 LONGEST_RATE_LIMIT = 30.0  # seconds discord.py may sleep by itself; beyond that the caller is told to come back
@@ -28,7 +31,28 @@ CLOSE_PATIENCE = 3.0  # seconds for each of the two polite goodbyes
 # We never speak; its two warnings about missing voice libraries would stand at the top of every log.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
+_ONCE = object()  # marks a request that must not be repeated when its fate is unknown
+_TOKEN = re.compile(r"(/webhooks/\d+/|\b\d{15,}\+)[^/?\s+]+")
+
 Listener = Callable[..., None]
+
+
+class _Discreet(logging.Filter):
+    """Takes the tokens of webhooks out of what discord.py logs: they stand in addresses and in answers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_discreet, record.args))
+        return True
+
+
+def _discreet(one: object) -> object:
+    if isinstance(one, str):
+        return _TOKEN.sub(r"\1<secret>", one)
+    return "…" if isinstance(one, dict | list) else one
+
+
+logging.getLogger("discord.http").addFilter(_Discreet())
 
 
 def intents() -> discord.Intents:
@@ -43,7 +67,7 @@ class _Api(HTTPClient):
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, api_base: str, gateway: str) -> None:
-        super().__init__(loop, max_ratelimit_timeout=LONGEST_RATE_LIMIT)
+        super().__init__(loop, max_ratelimit_timeout=LONGEST_RATE_LIMIT, http_trace=_watch())
         self._api_base = api_base.rstrip("/")
         self._gateway = yarl.URL(gateway) if gateway else DiscordWebSocket.DEFAULT_GATEWAY
         self._socket: aiohttp.ClientWebSocketResponse | None = None  # the latest
@@ -77,6 +101,27 @@ class _Api(HTTPClient):
         """Close the latest socket, which nobody else knows when a connect was cut off."""
         if self._socket is not None:
             await self._socket.close()
+
+
+def _watch() -> aiohttp.TraceConfig:
+    """Cut off discord.py's own second tries where a request is to be made once: after a 5xx or a broken connection."""
+
+    async def ended(_: aiohttp.ClientSession, context: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
+        if context.trace_request_ctx is _ONCE and end.response.status >= 500:
+            raise Uncertain(f"Discord failed: HTTP {end.response.status}", final=True)
+
+    async def broke(
+        _: aiohttp.ClientSession, context: SimpleNamespace, failure: aiohttp.TraceRequestExceptionParams
+    ) -> None:
+        error = failure.exception
+        certain = isinstance(error, aiohttp.ClientConnectorError)
+        if context.trace_request_ctx is _ONCE and isinstance(error, OSError) and not certain:
+            raise Uncertain(f"the connection broke: {type(error).__name__}", final=True) from error
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(ended)
+    trace.on_request_exception.append(broke)
+    return trace
 
 
 class Session(discord.Client):
@@ -120,6 +165,10 @@ class Session(discord.Client):
         if not initial:
             raise NotReady("Discord could not resume the session; what was said meanwhile has to be fetched")
 
+    async def once(self, route: Route, **kwargs: Any) -> Any:
+        """Make a request that discord.py does not repeat by itself; Uncertain when nobody can tell whether it arrived."""
+        return await self.http.request(route, trace_request_ctx=_ONCE, **kwargs)
+
     @property
     def awaited(self) -> frozenset[int]:
         """Return the guilds that were announced and have not arrived."""
@@ -144,6 +193,14 @@ class Session(discord.Client):
         me = channel.guild.get_member(self.user.id) if self.user else None
         orphan = isinstance(channel, discord.Thread) and channel.parent is None
         return me is None or orphan or channel.permissions_for(me).view_channel
+
+    def may_manage_webhooks(self, channel_id: int) -> bool:
+        """Tell whether the bot may have webhooks in a channel; yes where we do not know the channel."""
+        channel = self.get_channel(channel_id)
+        if not isinstance(channel, discord.abc.GuildChannel):
+            return True
+        me = channel.guild.get_member(self.user.id) if self.user else None
+        return me is None or channel.permissions_for(me).manage_webhooks
 
     async def shut(self, running: asyncio.Task[None]) -> None:
         """End the connection and everything that belongs to it, whatever state it is in."""
