@@ -33,7 +33,8 @@ FIRST_DELAY, LAST_DELAY = 1.0, 60.0  # seconds between tries to connect; doubled
 STEADY_SECONDS = 60.0  # a session that lived this long starts the back-off anew
 OPEN_SECONDS = 60.0  # a connection that takes longer is given up and tried again
 CLOSE_SECONDS = 10.0  # an adapter that takes longer to close is left behind
-SEND_TRIES = 4
+SEND_TRIES = 4  # of a send whose fate stays unknown, and of an edit
+SEND_SECONDS = 600.0  # what could not leave for so long is given up: nobody waits for it any more
 NONCE_SECONDS = 120.0  # a platform that tells a second try apart does so for a few minutes only
 
 
@@ -132,9 +133,9 @@ class Runner:
 
         Waits while the session is down. Raises Refused when it did not arrive and will not, Uncertain when nobody can tell.
         """
-        tries, began = 0, self._wires.clock()
+        tries, doubts, began = 0, 0, self._wires.clock()
         while True:
-            session = await self._connected()
+            session = await self._connected(in_doubt=reply.retried)
             if reply.retried and self._wires.clock() - began > NONCE_SECONDS:
                 raise Uncertain("its first try may have arrived, and the platform no longer tells a second one apart")
             try:
@@ -142,21 +143,17 @@ class Runner:
             except NotReady as error:
                 # A failure of a session that has died meanwhile is none of the platform's tries.
                 tries += session is self._session
-                if tries >= SEND_TRIES:
+                if self._wires.clock() - began >= SEND_SECONDS:
                     kind = Uncertain if reply.retried else Refused
                     raise kind(f"given up after {tries} tries: {error.reason}") from error
                 await self._wires.sleep(_delay(tries - 1, error.after))
             except Uncertain as error:
-                tries += 1
-                if (
-                    error.final
-                    or tries >= SEND_TRIES
-                    or session is not self._session
-                    or "nonce" not in session.adapter.abilities
-                ):
+                # Also when its session died over it: the next one speaks for the same account, and the platform remembers.
+                doubts += 1
+                if error.final or doubts >= SEND_TRIES or "nonce" not in session.adapter.abilities:
                     raise
                 reply = replace(reply, retried=True)
-                await self._wires.sleep(_delay(tries - 1, None))
+                await self._wires.sleep(_delay(doubts - 1, None))
 
     async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
         """Change a post of this instance. Twice does no harm, so whatever is not refused is tried again.
@@ -181,10 +178,11 @@ class Runner:
             return _nothing
         return self._session.acknowledge(messages)
 
-    async def _connected(self) -> Session:
+    async def _connected(self, *, in_doubt: bool = False) -> Session:
         while self._session is None:
             if self.gone:
-                raise Refused(f"{self.key} is {self.state}" + (f": {self.reason}" if self.reason else ""))
+                reason = f"{self.key} is {self.state}" + (f": {self.reason}" if self.reason else "")
+                raise Uncertain(f"{reason}, and an earlier try may have arrived") if in_doubt else Refused(reason)
             await self._moved.wait()
         return self._session
 

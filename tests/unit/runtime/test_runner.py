@@ -259,16 +259,70 @@ async def test_a_reply_waits_while_the_session_is_down() -> None:
         assert len(world.server("t").posts) == 1
 
 
-async def test_what_certainly_did_not_arrive_is_sent_at_most_four_times() -> None:
+async def test_what_certainly_did_not_arrive_fails_visibly_after_ten_minutes() -> None:
     async with running() as world:
         await ready(world)
         world.server("t").send_mood = "later"
         said = world.say("t", "1")
-        for _ in range(10):
+        for _ in range(9):
             await calm()
             world.time.advance(60)
+        assert world.outcomes() == {}
+        for _ in range(3):
+            await calm()
+            world.time.advance(60)
+        await calm()
         assert world.outcomes() == {said.id: ["failed"]}
         assert list(world.store.outbox.values()) == ["failed"]
+
+
+async def test_a_reply_waits_for_a_network_that_is_away_for_minutes() -> None:
+    async with running() as world:
+        await ready(world)
+        world.server("t").send_mood = "later"
+        said = world.say("t", "1")
+        for _ in range(5):
+            await calm()
+            world.time.advance(60)
+        world.server("t").send_mood = "ok"
+        await calm()
+        world.time.advance(60)
+        await calm()
+        assert world.outcomes() == {said.id: ["answered"]}
+        assert len(world.server("t").posts) == 1
+
+
+async def test_a_send_that_its_session_died_over_is_repeated_by_the_next_where_the_platform_tells_it_apart() -> None:
+    async with running() as world:
+        world.abilities = {"nonce"}
+        await ready(world)
+        world.server("t").send_mood = "hang"
+        said = world.say("t", "1")
+        await calm()
+        world.server("t").die(NotReady("invalidated"))
+        await calm()
+        world.server("t").send_mood = "ok"
+        world.server("t").release()
+        for _ in range(3):
+            world.time.advance(1)
+            await calm()
+        assert world.outcomes() == {said.id: ["answered"]}
+        ((_, reply),) = world.server("t").posts
+        assert reply.retried
+
+
+async def test_a_send_in_doubt_whose_instance_has_gone_stays_uncertain() -> None:
+    async with running() as world:
+        world.abilities = {"nonce"}
+        await ready(world)
+        world.server("t").send_mood = "uncertain"
+        said = world.say("t", "1")
+        await calm()
+        world.server("t").die(Refused("the token was revoked"))
+        await calm()
+        world.time.advance(1)
+        await calm()
+        assert world.outcomes() == {said.id: ["uncertain"]}
 
 
 @pytest.mark.parametrize("mood", ["uncertain", "break"])
@@ -384,7 +438,7 @@ async def test_once_the_first_try_may_have_arrived_giving_up_is_uncertain() -> N
         said = world.say("t", "1")
         await calm()
         world.server("t").send_mood = "later"
-        for _ in range(10):
+        for _ in range(40):
             world.time.advance(5)
             await calm()
         assert world.outcomes() == {said.id: ["uncertain"]}
