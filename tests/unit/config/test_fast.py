@@ -597,8 +597,7 @@ def test_the_quick_verdict_is_never_kinder_than_the_reference(data: st.DataObjec
 ASK = textwrap.dedent("""
     import sys, time
     from pathlib import Path
-    from homunculus.config.places import Places
-from homunculus.config.reader import read_fast
+    from homunculus.config.reader import read_fast
     read_fast(b"a: 1", "f")
     for name in sys.argv[1:]:
         content = Path(name).read_bytes()
