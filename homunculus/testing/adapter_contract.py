@@ -24,13 +24,13 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import Adapter, PlatformHistory, React, Typing
-from homunculus.model import Address, Message, Receipt, Reply, Scope
+from homunculus.model import Address, Message, Persona, Receipt, Reply, Scope
 
 PATIENCE = 10.0  # seconds until a promise that should be kept at once counts as broken
 
@@ -127,6 +127,10 @@ class AdapterWorld(ABC):
         """Ability `react`: wait until the platform shows the bot's sign on a message."""
         raise NotImplementedError
 
+    async def shown_as(self, address: Address, message_id: str) -> str:
+        """Ability `persona`: return the name under which people see a post of the bot's."""
+        raise NotImplementedError
+
 
 class Ear:
     """Collect what an adapter delivers; `fail` is how many deliveries raise instead of being recorded."""
@@ -170,6 +174,12 @@ async def opened(adapter: Adapter, ear: Ear, scope: Scope) -> AsyncIterator[Adap
 def reply(text: str, *, number: int = 1, quotes: str | None = None) -> Reply:
     """Make one part of a turn's reply."""
     return Reply(id=f"contract-turn-{number}.0", agent_id="kovach", author="Kovach", text=text, quotes=quotes)
+
+
+def named(name: str, text: str, *, number: int, persona: Persona = "webhook") -> Reply:
+    """Make a reply of an NPC that is to be seen under its own name."""
+    said = reply(text, number=number)
+    return replace(said, agent_id=name.casefold(), author=name, persona=persona)
 
 
 def _needs(world: AdapterWorld, feature: str) -> None:
@@ -548,6 +558,63 @@ class AdapterContract:
             address = (await ear.next()).address
             await adapter.react(address, said)
             await world.reacted(address, said)
+
+    @pytest.mark.parametrize("persona", ["webhook", "auto"])
+    async def test_several_npcs_are_seen_under_their_own_names_and_their_text_has_none(
+        self, world: AdapterWorld, persona: Persona
+    ) -> None:
+        names = ["Kovach", "Agnes", "Kovach", "老周"]
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(everything=True)) as adapter:
+            _able(adapter, "persona")
+            for place in world.places:
+                await world.say(place, "who is here?")
+                address = (await ear.next()).address
+                said = [named(name, f"{name} is.", number=number, persona=persona) for number, name in enumerate(names)]
+                # A turn of its own in each place.
+                said = [replace(one, id=f"{place}-{one.id}") for one in said]
+                posted = [await adapter.send(address, one) for one in said]
+                assert [await world.shown_as(address, one) for one in posted] == names
+                sent = await world.sent(address, len(names))
+                assert [(post.id, post.text) for post in sent] == list(
+                    zip(posted, [one.text for one in said], strict=True)
+                )
+
+    async def test_a_restart_keeps_the_name_and_a_changed_card_changes_it(self, world: AdapterWorld) -> None:
+        names = ("Kovach", "Kovach", "Captain Kovach")
+        posted: list[str] = []
+        for number, name in enumerate(names):
+            ear = Ear()
+            async with opened(world.adapter(), ear, Scope(everything=True)) as adapter:
+                _able(adapter, "persona")
+                await world.say(world.places[0], "and you are?")
+                address = (await ear.next()).address
+                one = replace(named(name, f"{name}.", number=number), agent_id="kovach")
+                posted.append(await adapter.send(address, one))
+                assert await world.shown_as(address, posted[-1]) == name
+        assert [post.id for post in await world.sent(address, len(names))] == posted
+
+    async def test_a_post_under_a_name_of_its_own_is_still_ours(self, world: AdapterWorld) -> None:
+        here, _ = world.places
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(everything=True)) as adapter:
+            _able(adapter, "persona")
+            await world.say(here, "hello")
+            post = await adapter.send((await ear.next()).address, named("Kovach", "Evening.", number=1))
+            end = await world.say(here, "to Kovach", reply_to=post if "replies" in world.features else None)
+            while (heard := await ear.any()).id != end:
+                assert (heard.id, heard.author.own) == (post, True)
+            assert heard.mentioned == ("replies" in world.features)
+
+    async def test_a_direct_message_is_answered_by_an_npc_with_a_name_too(self, world: AdapterWorld) -> None:
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(direct=True)) as adapter:
+            _able(adapter, "persona")
+            await world.say("", "who is there?", direct=True)
+            address = (await ear.next()).address
+            await adapter.send(address, named("Kovach", "Nobody.", number=1))
+            (post,) = await world.sent(address, 1)
+            assert post.text.endswith("Nobody.")
 
     async def test_history_is_told_oldest_first_and_only_after_a_message(self, world: AdapterWorld) -> None:
         here, _ = world.places

@@ -76,7 +76,11 @@ class DiscordWorld(AdapterWorld):
         private = self.server.open_dm(self.bot, self.ana)
         channel = self.channels.get(address.place, private)
         assert str(channel.id) == address.place
-        return [message for message in self.server.messages(channel) if message.author is self.bot.user]
+        return [
+            message
+            for message in self.server.messages(channel)
+            if message.author is self.bot.user or message.application_id == self.bot.application_id
+        ]
 
     async def sent(self, address: Address, count: int) -> list[Sent]:
         await self.server.wait_for(lambda _: len(self._posts(address)) >= count)
@@ -110,6 +114,9 @@ class DiscordWorld(AdapterWorld):
 
     async def reacted(self, address: Address, message_id: str) -> None:
         await self.server.wait_for(lambda server: server.reactions(self.said[message_id]) == {"✅": [self.bot.user_id]})
+
+    async def shown_as(self, address: Address, message_id: str) -> str:
+        return next(post.username for post in self._posts(address) if str(post.id) == message_id)
 
 
 class TestDiscord(AdapterContract):

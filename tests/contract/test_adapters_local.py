@@ -36,6 +36,10 @@ class LocalWorld(AdapterWorld):
         assert len(posts) == count
         return [Sent(post.id, post.text, post.quotes) for post in posts]
 
+    async def shown_as(self, address: Address, message_id: str) -> str:
+        room = f"dm:{address.place}" if address.direct else address.place
+        return next(post.author for post in self.hub.posts(room) if post.id == message_id)
+
 
 class TestLocal(AdapterContract):
     @pytest.fixture

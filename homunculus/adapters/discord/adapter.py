@@ -257,7 +257,7 @@ class DiscordAdapter:
         return self._session
 
     def _speaking(self) -> Personas:
-        if self._connected() is None or self._personas is None:
+        if self._session is None or self._personas is None:
             raise NotReady(f"{self.key} is not connected")
         return self._personas
 
