@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 
 _PIECES = re.compile(r"\{\{|\}\}|<bot>|<user>", re.IGNORECASE)
@@ -128,7 +129,8 @@ def _local_now() -> datetime:
     return datetime.now().astimezone()
 
 
-def _parsed(text: str) -> list[str | _Macro]:
+@lru_cache(maxsize=256)  # a card's text is expanded for every turn and changes with a save
+def _parsed(text: str) -> tuple[str | _Macro, ...]:
     """Cut a text into plain pieces and macros, nested as written; braces without a partner are plain."""
     frames = [_Macro(0)]
     end = 0
@@ -148,7 +150,7 @@ def _parsed(text: str) -> list[str | _Macro]:
     flat: list[str | _Macro] = list(frames[0].parts)
     for unclosed in islice(frames, 1, None):
         flat += ["{{", *unclosed.parts]
-    return flat
+    return tuple(flat)
 
 
 def _split(parts: list[str | _Macro]) -> list[list[str | _Macro]]:

@@ -12,7 +12,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from homunculus.model import (
     AdapterChanged,
@@ -30,6 +30,17 @@ _PAST = 1000
 _PROGRESS_SECONDS = 0.2
 _BEHIND = 256  # how far a reader may fall behind before it is dropped
 _READERS = 64
+
+
+class _Told(NamedTuple):
+    """One event that was told; it becomes bytes only for who reads it, and mostly nobody does."""
+
+    number: int
+    kind: str
+    payload: dict[str, Any]
+
+    def frame(self) -> bytes:
+        return _frame(self.kind, self.payload, self.number)
 
 
 class TooManyReaders(Exception):
@@ -95,7 +106,7 @@ class EventHub:
         self._ids = itertools.count(self._first + 1)
         self._last = self._first
         self._clock, self._heartbeat = clock, heartbeat
-        self._past: deque[tuple[int, bytes]] = deque(maxlen=past)
+        self._past: deque[_Told] = deque(maxlen=past)
         self._readers: set[Subscription] = set()
         self._progress: dict[str, dict[str, Any]] = {}
         self._told: dict[str, float] = {}
@@ -108,8 +119,11 @@ class EventHub:
         if isinstance(event, ModelProgress) and not self._worth_telling(event, payload):
             return
         self._last = next(self._ids)
-        frame = _frame(event.kind, {**payload, "at": round(self._clock(), 3)}, self._last)
-        self._past.append((self._last, frame))
+        told = _Told(self._last, event.kind, {**payload, "at": round(self._clock(), 3)})
+        self._past.append(told)
+        if not self._readers:
+            return
+        frame = told.frame()
         for reader in tuple(self._readers):
             reader.push(frame)
             if reader.dropped:
@@ -153,10 +167,10 @@ class EventHub:
         if not (last_id.isascii() and last_id.isdigit() and len(last_id) < 20):
             return None
         seen = int(last_id)
-        oldest = self._past[0][0] if self._past else self._last + 1
+        oldest = self._past[0].number if self._past else self._last + 1
         if not oldest - 1 <= seen <= self._last:
             return None
-        return [frame for number, frame in self._past if number > seen]
+        return [told.frame() for told in self._past if told.number > seen]
 
 
 def _frame(kind: str, payload: dict[str, Any], number: int) -> bytes:

@@ -18,7 +18,7 @@ from tests.bench.children import obey
 from tests.bench.files import channel_id
 
 TOKENS = ("bench-token-ours", "bench-token-bare")
-WORDS = (
+WORDS = (  # noqa: SIM905 - as one reads it
     "what who where when did you see the old mill river lantern cellar stranger before night after storm door key blood "
     "letter name brother tell truth remember nothing always never again somebody asked about silver road harbour ledger"
 ).split()

@@ -118,10 +118,10 @@ async def save_to_live(run: Run) -> list[Figure]:
 
 
 async def _series(editor: Editor, style: str, times: int, seconds: float) -> Seen:
-    """Save again and again; the first is a rehearsal, and slow ones are cut short, but for five."""
+    """Save again and again; the first is a rehearsal, and slow ones are cut short, but for three."""
     await editor.save(style, Seen())
     seen, began = Seen(), time.monotonic()
-    while len(seen.live) < times and (len(seen.live) < 5 or time.monotonic() - began < seconds):
+    while len(seen.live) < times and (len(seen.live) < 3 or time.monotonic() - began < seconds):
         await editor.save(style, seen)
     return seen
 

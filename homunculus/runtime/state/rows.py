@@ -32,9 +32,12 @@ class UnsureReply:
     since: float
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 def dumps(row: object) -> str:
     """Encode a row; half a surrogate pair, which SQLite could store and never give back, becomes `?`."""
-    text = json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _encode(row)
     return text if text.isascii() else clean(text)
 
 

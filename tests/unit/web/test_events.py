@@ -190,7 +190,7 @@ def test_a_download_does_not_flood_the_stream() -> None:
         hub.observe(ModelProgress("a", "fetching", done, 1000))
     hub.observe(ModelProgress("a", "loading"))
     hub.observe(ModelProgress("a", "ready"))
-    phases = [json.loads(frame.split(b"data: ")[1])["phase"] for _, frame in hub._past]
+    phases = [json.loads(told.frame().split(b"data: ")[1])["phase"] for told in hub._past]
     assert 4 <= phases.count("fetching") <= 6
     assert phases[-2:] == ["loading", "ready"]
 
