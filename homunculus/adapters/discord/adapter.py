@@ -131,8 +131,10 @@ class DiscordAdapter:
         space = posting.number(address.space) if address.space else None
         place = session.get_partial_messageable(posting.number(address.place), guild_id=space)
         since = discord.Object(posting.number(after)) if after else None
-        if since is not None and not session.said_since(posting.number(address.place), since.id):
+        if since is not None and not session.said_since(place.id, since.id):
             return
+        if not session.may_read_history(place.id):
+            raise Refused(f"the bot may not read the history of {address.label}; give it Read Message History there")
         try:
             found = [message async for message in place.history(limit=limit, after=since, oldest_first=bool(since))]
         except Exception as error:

@@ -181,6 +181,15 @@ class Session(discord.Client):
             return True
         return (channel.last_message_id or 0) > message_id
 
+    def may_read_history(self, place: int) -> bool:
+        """Tell whether the bot may read what was said before in a place; without leave Discord shows it as empty."""
+        channel = self.get_channel(place)
+        if not isinstance(channel, (discord.Thread, discord.abc.GuildChannel)):
+            return True
+        me = channel.guild.get_member(self.user.id) if self.user else None
+        orphan = isinstance(channel, discord.Thread) and channel.parent is None
+        return me is None or orphan or channel.permissions_for(me).read_message_history
+
     def sees(self, place: str) -> bool | None:
         """Tell whether messages of a channel or thread can reach us; None when we do not know that place."""
         channel = self.get_channel(int(place)) if place.isascii() and place.isdecimal() else None

@@ -109,6 +109,40 @@ async def test_a_short_rate_limit_is_waited_for(table: Table) -> None:
     assert table.said() == ["patient"]
 
 
+async def test_a_global_rate_limit_holds_back_every_place(table: Table) -> None:
+    harbour = table.server.add_channel(table.guild, "harbour")
+    async with table.open() as adapter:
+        table.server.fail_next(1, status=429, path_contains="/messages", method="POST", retry_after=0.5, global_=True)
+        began = asyncio.get_running_loop().time()
+        first = asyncio.create_task(adapter.send(table.address(), part("patient")))
+        assert adapter._session is not None
+        while adapter._session.http._global_over.is_set():  # until discord.py has read the answer
+            await asyncio.sleep(0)
+        await adapter.send(table.address(harbour), part("elsewhere", "t2"))
+        assert asyncio.get_running_loop().time() - began >= 0.4
+        await first
+    assert (table.said(), table.said(harbour)) == (["patient"], ["elsewhere"])
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+async def test_a_passing_failure_of_discord_is_sat_out(table: Table, status: int) -> None:
+    async with table.open() as adapter:
+        table.server.fail_next(1, status=status, path_contains="/messages", method="POST")
+        await adapter.send(table.address(), part("patient"))
+    assert table.said() == ["patient"]
+
+
+async def test_a_slow_discord_delays_one_place_and_not_the_other(table: Table) -> None:
+    harbour = table.server.add_channel(table.guild, "harbour")
+    async with table.open() as adapter:
+        table.server.slow(f"/channels/{table.tavern.id}/messages", 1.0)
+        slow = asyncio.create_task(adapter.send(table.address(), part("slow")))
+        await adapter.send(table.address(harbour), part("quick", "t2"))
+        assert not slow.done()
+        await slow
+    assert (table.said(), table.said(harbour)) == (["slow"], ["quick"])
+
+
 async def test_a_long_rate_limit_says_when_to_come_back(table: Table) -> None:
     async with table.open() as adapter:
         table.server.fail_next(1, status=429, path_contains="/messages", method="POST", retry_after=90.0)
@@ -207,6 +241,14 @@ async def test_history_that_is_forbidden_is_refused(table: Table) -> None:
     async with table.open() as adapter:
         with pytest.raises(Refused, match="history"):
             _ = [message async for message in adapter.history(table.address(), None, 10)]
+
+
+async def test_history_that_discord_would_show_empty_is_refused_with_the_permission_to_give(table: Table) -> None:
+    message = table.server.post(table.tavern, table.ana, "hello")
+    table.server.deny(table.bot, table.tavern, "read_message_history")
+    async with table.open() as adapter:
+        with pytest.raises(Refused, match="Read Message History"):
+            _ = [message async for message in adapter.history(table.address(), str(message.id - 1), 10)]
 
 
 async def test_history_reaches_over_a_hundred_messages(table: Table) -> None:

@@ -175,12 +175,16 @@ async def test_opening_waits_for_every_guild(table: Table) -> None:
 # -- losing and dying
 
 
-@pytest.mark.parametrize("how", ["cut", "4000", "reconnect", "invalidate"])
+@pytest.mark.parametrize("how", ["cut", "cut from our side", "4000", "reconnect", "invalidate"])
 async def test_a_dropped_connection_is_resumed_without_dying(table: Table, how: str) -> None:
     async with table.open() as adapter:
         match how:
             case "cut":
                 table.server.disconnect(table.bot)
+            case "cut from our side":
+                assert adapter._session is not None
+                assert adapter._session._api._socket is not None
+                adapter._session._api._socket._response.close()
             case "4000":
                 table.server.disconnect(table.bot, 4000)
             case "reconnect":
