@@ -1,1 +1,2 @@
-"""Long variants of tests: `python -m tests.soak reload --edits 100000`, `… saves --edits 3000`, `… kill --points 40`."""
+"""Long variants of tests: `python -m tests.soak reload --edits 100000`, `… saves --edits 3000`, `… kill --points 40`,
+`… cycles --times 50`."""

@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from loguru import logger
 
-from tests.e2e import lives
+from tests.e2e import lives, outages
 from tests.e2e.mortal import POINTS
 from tests.unit.runtime.reload_model import drive
 
@@ -49,21 +50,60 @@ async def kill(folder: Path, points: int, seed: int) -> bool:
         return verdict.good
 
 
-RUNS = {"reload": (reload, 100_000), "saves": (saves, 3_000), "kill": (kill, 40)}
+async def discord(folder: Path, faults: int, seed: int, minutes: float = 5.0) -> bool:
+    """Lose the connection at so many seeded moments under bad weather; then hold what Discord shows against what was said."""
+    print(f"seed {seed}, {minutes:g} minutes, {faults} connection faults", flush=True)
+    world, verdict = await outages.run(folder, 60 * minutes, faults, seed, silent=round(minutes / 4))
+    for name, times in Counter(fault.name for fault in world.struck).most_common():
+        print(f"  {times:3} × {name}")
+    print(f"beside them: {', '.join(f'{times} × {name}' for name, times in world.weather.most_common())}")
+    fetched = sum(request.method == "GET" and request.path.endswith("/messages") for request in world.discord.requests)
+    print(f"{fetched} requests for what was said meanwhile")
+    print(verdict)
+    for name, found in (("lost", verdict.lost), ("doubled", verdict.doubled), ("unhappy", verdict.unhappy)):
+        if found:
+            print(f"  {name}: {found[:10]}")
+    return verdict.good
+
+
+async def cycles(folder: Path, times: int, _: int) -> bool:
+    """Let a Discord instance come and go so many times in one process, and see what it leaves behind."""
+    found = await test_leaks.cycles(folder, times)
+    for one in found:
+        print(one, flush=True)
+    each = growth(found)
+    print(f"growth after {WARM_UP} cycles: {each:.0f} bytes a cycle", flush=True)
+    flat = all(
+        (one.tasks, one.threads, one.descriptors) == (found[-1].tasks, found[-1].threads, found[-1].descriptors)
+        for one in found[WARM_UP:]
+    )
+    print(f"tasks, threads, descriptors flat: {flat}", flush=True)
+    return flat and each < test_leaks.MOST_GROWTH
+
+
+RUNS = {"reload": (reload, 100_000), "saves": (saves, 3_000), "kill": (kill, 40), "discord": (discord, 40)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("run", choices=RUNS)
     parser.add_argument(
-        "--edits", "--points", dest="count", type=int, default=0, help="how many edits, saves or deaths"
+        *("--edits", "--points", "--faults"),
+        dest="count",
+        type=int,
+        default=0,
+        help="how many edits, saves, deaths or faults",
     )
+    parser.add_argument("--minutes", type=float, help="how long people talk (discord)")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     call, usual = RUNS[asked.run]
+    if asked.minutes is not None and asked.run != "discord":
+        parser.error("--minutes is for discord")
+    more = {} if asked.minutes is None else {"minutes": asked.minutes}
     logger.remove()
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if asyncio.run(call(Path(folder), asked.count or usual, asked.seed)) else 1
+        return 0 if asyncio.run(call(Path(folder), asked.count or usual, asked.seed, **more)) else 1
 
 
 if __name__ == "__main__":
