@@ -31,10 +31,10 @@ FETCHES = 20  # unknown places looked up one by one; beyond that they count as u
 
 
 class DiscordAdapter:
-    """One Discord bot: an `Adapter` with `typing`, `react`, `history`, `persona`, and a nonce that Discord enforces."""
+    """One Discord bot: an `Adapter` with `typing`, `react`, `edit`, `history`, `persona`, and a nonce that Discord enforces."""
 
     limit = posting.LIMIT
-    abilities = frozenset({"typing", "react", "history", "nonce", "persona"})
+    abilities = frozenset({"typing", "react", "edit", "history", "nonce", "persona"})
 
     def __init__(self, spec: AdapterSpec) -> None:
         self.key = spec.key
@@ -109,6 +109,14 @@ class DiscordAdapter:
         """Post one reply; the id Discord gave it."""
         try:
             return await self._speaking().send(address, reply)
+        except HomunculusError as fault:
+            self._notice(fault)
+            raise
+
+    async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
+        """Change the text of a post."""
+        try:
+            await self._speaking().edit(address, message_id, reply)
         except HomunculusError as fault:
             self._notice(fault)
             raise

@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,6 +33,7 @@ KEPT = 12  # webhooks in a channel beyond which we make no more: the rest is lef
 GRUDGE = 600.0  # seconds a refusal is remembered before it is tried again
 SULK = 60.0  # seconds without webhooks in a channel after Discord failed at them
 LONGEST_NAME = 80
+_REMEMBERED = 256
 
 _MARK = re.compile(r".*\[(?P<whose>[0-9a-f]{8})\.(?P<face>[0-9a-f]{6})\]", re.DOTALL)
 _SHARED = "0" * 8  # whose the one webhook is that all those share for whom there is no room
@@ -74,6 +76,7 @@ class Personas:
         self._faces = Faces()
         self._places: dict[int, Place] = {}
         self._grudges: dict[Hashable, float] = {}  # what was refused → until when it is not tried again
+        self._spoken: OrderedDict[str, Hook] = OrderedDict()  # the latest posts → who made them, for edits
         self._plain: set[str] = set()  # replies in doubt that left by the bot itself, with a nonce
 
     async def send(self, address: Address, reply: Reply) -> str:
@@ -90,6 +93,44 @@ class Personas:
             return await self._speak(place, address, reply)
         except _Unsuitable:
             return await self._send_plain(address, plain)
+
+    async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
+        """Change the text of a post, by whom it was made."""
+        if reply.persona not in ("webhook", "auto"):
+            return await posting.edit(self._session, address, message_id, reply)
+        try:
+            hook = await self._author(address, message_id)
+            if hook is not None:
+                return await self._rewrite(hook, address, message_id, reply)
+        except Exception as error:
+            raise faults.of_request(error, f"an edit of {reply.author}") from error
+        plain = replace(reply, persona="prefix" if reply.persona == "webhook" else "off")
+        return await posting.edit(self._session, address, message_id, plain)
+
+    async def _author(self, address: Address, message_id: str) -> Hook | None:
+        """Return the webhook that made a post; None where the bot made it. A new session asks Discord."""
+        if message_id in self._spoken:
+            return self._spoken[message_id]
+        body = await self._session.http.get_message(posting.number(address.place), posting.number(message_id))
+        place, hook_id = self._place(address), body.get("webhook_id")
+        if place is None or hook_id is None:
+            return None
+        if place.looked is None:
+            await self._look(place)
+        return next((hook for hook in place.hooks.values() if str(hook.id) == str(hook_id)), None)
+
+    async def _rewrite(self, hook: Hook, address: Address, message_id: str, reply: Reply) -> None:
+        route = Route(
+            "PATCH",
+            "/webhooks/{webhook_id}/{webhook_token}/messages/{message_id}",
+            webhook_id=hook.id,
+            webhook_token=hook.token,
+            message_id=message_id,
+        )
+        place = self._place(address)
+        inside = place is not None and posting.number(address.place) != place.id
+        body = {"content": reply.text, "allowed_mentions": {"parse": []}}
+        await self._session.once(route, json=body, params={"thread_id": address.place} if inside else {})
 
     async def _send_plain(self, address: Address, reply: Reply) -> str:
         self._plain.add(reply.id)
@@ -126,7 +167,11 @@ class Personas:
             self._check(place, reply)
             hook = await self._hook(place, reply, face)
             try:
-                return await self._execute(hook, place, address, reply, face)
+                posted = await self._execute(hook, place, address, reply, face)
+                self._spoken[posted] = hook
+                if len(self._spoken) > _REMEMBERED:
+                    self._spoken.popitem(last=False)
+                return posted
             except discord.HTTPException as error:
                 self._learn(error, place, reply, face)
         raise _Unsuitable

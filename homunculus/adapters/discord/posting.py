@@ -35,6 +35,15 @@ async def send(session: Session, address: Address, reply: Reply) -> str:
         raise fault from error
 
 
+async def edit(session: Session, address: Address, message_id: str, reply: Reply) -> None:
+    """Change the text of a post of the bot's own."""
+    try:
+        place = session.get_partial_messageable(number(address.place))
+        await place.get_partial_message(number(message_id)).edit(content=shown(reply))
+    except Exception as error:
+        raise faults.of_request(error, f"an edit in {address.label or address.place}") from error
+
+
 async def react(session: Session, address: Address, message_id: str) -> None:
     """Put a ✅ on a message."""
     try:
