@@ -51,7 +51,7 @@ class State:
     def __init__(self, connection: apsw.Connection, reader: apsw.Connection, clock: Clock) -> None:
         # All the mutable state that outlives a call:
         self._connection, self._reader, self._clock = connection, reader, clock
-        self._writes = Worker("state-writer", Commit(connection, writes.apply))
+        self._writes = Worker("state-writer", Commit(connection, writes.apply), writes.patient)
         self._reads = Worker("state-reader", answer)
         self._seen: dict[writes.Key, None] = {}  # oldest first
         self._seq = count(1)

@@ -1,8 +1,8 @@
 """A thread that serves the event loop in groups. Owns the queue and the futures; never what a job means.
 
 It takes everything that is queued, works on it as one group, and answers the group with one call into the loop: waking
-either side costs more than most of the jobs. Nothing lingers: a lone job is worked on at once, and while it is, the next
-group gathers.
+either side costs more than most of the jobs. A lone job is worked on at once, and while it is, the next group gathers;
+only one that is `patient` waits a moment for company, for a commit of its own is what costs most.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from homunculus.errors import Refused
 from homunculus.runtime.state.tables import told_as
 
 Job = Any  # only `work` looks inside
+LINGER = 0.005  # seconds that patient jobs wait for another one
 
 
 class Failed(NamedTuple):
@@ -36,8 +37,13 @@ def failed(error: Exception) -> Failed:
 class Worker:
     """Run jobs on a thread of its own. `work` takes a group and returns a result or a Failed for each; it never raises."""
 
-    def __init__(self, name: str, work: Callable[[Sequence[Job]], Sequence[Any]]) -> None:
-        self._work = work
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Sequence[Job]], Sequence[Any]],
+        patient: Callable[[Job], bool] = lambda job: False,
+    ) -> None:
+        self._work, self._patient = work, patient
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = SimpleQueue()
         self._closed = False
@@ -73,14 +79,20 @@ class Worker:
 
     def _gather(self) -> tuple[list[tuple[Job, asyncio.Future[Any]]], bool]:
         """Wait for one job and take every other that is there; False when the last was taken."""
-        group = []
-        asked = self._queue.get()
-        with suppress(Empty):
-            while asked is not None:
-                group.append(asked)
+        group: list[tuple[Job, asyncio.Future[Any]]] = []
+        asked, linger = self._queue.get(), LINGER
+        while asked is not None:
+            group.append(asked)
+            try:
                 asked = self._queue.get_nowait()
-            return group, False
-        return group, True
+            except Empty:
+                if not linger or not all(self._patient(job) for job, _ in group):
+                    return group, True
+                try:
+                    asked, linger = self._queue.get(timeout=linger), 0.0
+                except Empty:
+                    return group, True
+        return group, False
 
 
 def _answer(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:

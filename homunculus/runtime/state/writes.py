@@ -89,6 +89,11 @@ class Call:
     function: Callable[[apsw.Connection], Any]
 
 
+def patient(job: Any) -> bool:
+    """Tell whether a write may wait for company: that a reply arrived is known to whoever asks, and nothing waits for it."""
+    return isinstance(job, Sent)
+
+
 def apply(connection: apsw.Connection, jobs: Sequence[Any]) -> list[Any]:
     """Run the jobs inside the caller's transaction and return their results: of a Record, whether it was new."""
     kinds: defaultdict[type, list[Any]] = defaultdict(list)
