@@ -11,7 +11,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from tests.e2e import lives, outages
+from tests.e2e import lives, outages, test_leaks
+from tests.e2e.cycles import WARM_UP, growth
 from tests.e2e.mortal import POINTS
 from tests.unit.runtime.reload_model import drive
 
@@ -66,7 +67,22 @@ async def discord(folder: Path, faults: int, seed: int, minutes: float = 5.0) ->
     return verdict.good
 
 
-RUNS = {"reload": (reload, 100_000), "saves": (saves, 3_000), "kill": (kill, 40), "discord": (discord, 40)}
+async def cycles(folder: Path, times: int, _: int) -> bool:
+    """Let a Discord instance come and go so many times in one process, and see what it leaves behind."""
+    found = await test_leaks.cycles(folder, times)
+    for one in found:
+        print(one, flush=True)
+    each = growth(found)
+    print(f"growth after {WARM_UP} cycles: {each:.0f} bytes a cycle", flush=True)
+    flat = all(
+        (one.tasks, one.threads, one.descriptors) == (found[-1].tasks, found[-1].threads, found[-1].descriptors)
+        for one in found[WARM_UP:]
+    )
+    print(f"tasks, threads, descriptors flat: {flat}", flush=True)
+    return flat and each < test_leaks.MOST_GROWTH
+
+
+RUNS = {"reload": (reload, 100_000), "saves": (saves, 3_000), "kill": (kill, 40), "discord": (discord, 40), "cycles": (cycles, 50)}
 
 
 def main() -> int:
