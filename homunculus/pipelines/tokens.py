@@ -29,7 +29,7 @@ PER_MESSAGE = 4  # what a chat template wraps a message in
 
 # History comes again with every turn of its conversation, and a language says most things with few words: counting was
 # more than half of a message's CPU without these two. What they hold is small, and the same however many speak.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def count_tokens(text: str) -> int:
     """Estimate how many tokens a text costs; 0 for an empty one."""
     return round(sum(map(_run_cost, _CUT.findall(text))))

@@ -79,6 +79,8 @@ class Preview:
             logger.bind(reply=reply.id, reason=error.reason).debug("An early edit was not made")
 
     async def _pause(self, seconds: float) -> None:
+        if self._over.is_set():  # a model that answered in one piece
+            return
         pause = asyncio.ensure_future(self._sleep(seconds))
         over = asyncio.ensure_future(self._over.wait())
         try:

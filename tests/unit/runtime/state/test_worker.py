@@ -27,8 +27,8 @@ async def test_a_patient_job_goes_with_the_next_one() -> None:
     noted = Noted()
     worker = Worker("test", noted, patient)
     try:
-        assert await asyncio.gather(worker.submit("note"), worker.submit("write")) == ["note", "write"]
-        assert [job for group in noted.groups for job in group] == ["note", "write"]
+        note, write = worker.submit("note"), worker.submit("write")
+        assert (await note, await write) == ("note", "write")
         assert noted.groups == [["note", "write"]]
     finally:
         worker.close()
