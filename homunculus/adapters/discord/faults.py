@@ -11,6 +11,10 @@ PORTAL = "https://discord.com/developers/applications"
 _BAD_TOKEN = f"Discord does not accept the token; make a new one at {PORTAL} (Bot → Reset Token)"
 
 
+# What Discord answers where a webhook's token is not the webhook's: the bot's own is another matter.
+BAD_WEBHOOK_TOKEN = 50027
+
+
 class BadToken(Refused):
     """Say that the whole session is as good as dead, not this request alone."""
 
@@ -64,7 +68,7 @@ def of_request(error: BaseException, what: str) -> HomunculusError:
             return error
         case discord.RateLimited():
             return NotReady(f"Discord's rate limit holds back {what}", after=error.retry_after)
-        case discord.HTTPException(status=401):
+        case discord.HTTPException(status=401) if error.code != BAD_WEBHOOK_TOKEN:
             return BadToken()
         case discord.HTTPException(status=429):
             return NotReady(f"Discord's rate limit holds back {what}", after=_after(error))

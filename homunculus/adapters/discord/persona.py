@@ -38,7 +38,7 @@ _REMEMBERED = 256
 _MARK = re.compile(r".*\[(?P<whose>[0-9a-f]{8})\.(?P<face>[0-9a-f]{6})\]", re.DOTALL)
 _SHARED = "0" * 8  # whose the one webhook is that all those share for whom there is no room
 _INCOMING = 1
-_GONE = {10015, 50027}  # unknown webhook, or no longer with this token
+_GONE = {10015, faults.BAD_WEBHOOK_TOKEN}  # unknown webhook, or no longer with this token
 _BAD_PICTURE = {40005, 50045, 50046}
 _BAD_FORM = 50035
 _FULL = 30007
@@ -76,7 +76,8 @@ class Personas:
         self._faces = Faces()
         self._places: dict[int, Place] = {}
         self._grudges: dict[Hashable, float] = {}  # what was refused → until when it is not tried again
-        self._spoken: OrderedDict[str, Hook] = OrderedDict()  # the latest posts → who made them, for edits
+        # The latest posts → the webhook that made them, None for the bot itself: whoever made one can edit it.
+        self._spoken: OrderedDict[str, Hook | None] = OrderedDict()
         self._plain: set[str] = set()  # replies in doubt that left by the bot itself, with a nonce
 
     async def send(self, address: Address, reply: Reply) -> str:
@@ -141,6 +142,12 @@ class Personas:
             raise
         # Left in the set when in doubt or cut short: a second try must go the same way, where its nonce is known.
         self._plain.discard(reply.id)
+        return self._remembered(posted, None)
+
+    def _remembered(self, posted: str, hook: Hook | None) -> str:
+        self._spoken[posted] = hook
+        if len(self._spoken) > _REMEMBERED:
+            self._spoken.popitem(last=False)
         return posted
 
     # -- where
@@ -167,11 +174,7 @@ class Personas:
             self._check(place, reply)
             hook = await self._hook(place, reply, face)
             try:
-                posted = await self._execute(hook, place, address, reply, face)
-                self._spoken[posted] = hook
-                if len(self._spoken) > _REMEMBERED:
-                    self._spoken.popitem(last=False)
-                return posted
+                return self._remembered(await self._execute(hook, place, address, reply, face), hook)
             except discord.HTTPException as error:
                 self._learn(error, place, reply, face)
         raise _Unsuitable

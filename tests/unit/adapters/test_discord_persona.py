@@ -624,6 +624,52 @@ async def test_a_bad_token_of_the_bot_ends_the_session(table: Table) -> None:
             await asyncio.wait_for(adapter.closed(), 5)
 
 
+# -- edits
+
+
+async def test_a_post_is_edited_by_whoever_made_it(table: Table) -> None:
+    thread = table.server.add_thread(table.tavern, "cellar")
+    replies = {"webhook": says("Even"), "prefix": says("Even", persona="prefix"), "Clyde": says("Even", "Clyde")}
+    async with table.open() as adapter:
+        for place in (table.tavern, thread):
+            for reply in replies.values():
+                posted = await adapter.send(table.address(place), replace(reply, id=f"{reply.id}{place.id}"))
+                told = len(table.server.requests)
+                await adapter.edit(table.address(place), posted, replace(reply, text="Evening."))
+                assert [one.method for one in table.server.requests[told:]] == ["PATCH"]
+            assert shown(table, place) == [
+                ("Kovach", "Evening."),
+                ("Keeper", "**Kovach:** Evening."),
+                ("Keeper", "**Clyde:** Evening."),
+            ]
+
+
+async def test_after_a_reconnect_a_post_is_still_edited_by_whoever_made_it(table: Table) -> None:
+    async with table.open() as adapter:
+        named = await adapter.send(table.address(), says("Even"))
+        plain = await adapter.send(table.address(), says("Even", "Clyde"))
+    async with table.open() as adapter:
+        await adapter.edit(table.address(), named, says())
+        await adapter.edit(table.address(), plain, says(name="Clyde"))
+    assert shown(table) == [("Kovach", "Evening."), ("Keeper", "**Clyde:** Evening.")]
+
+
+@pytest.mark.parametrize("how", ["deleted", "another token"])
+async def test_an_edit_through_a_webhook_that_is_gone_is_refused_and_no_more(table: Table, how: str) -> None:
+    async with table.open() as adapter:
+        posted = await adapter.send(table.address(), says("Even"))
+        (hook,) = hooks(table)
+        if how == "deleted":
+            table.server.remove_webhook(hook)
+        else:
+            hook.token = "another-token"
+        with pytest.raises(Refused):
+            await adapter.edit(table.address(), posted, says())
+        await adapter.send(table.address(), says("Again."))
+        assert not adapter._ended.is_set()
+    assert [text for _, text in shown(table)] == ["Even", "Again."]
+
+
 # -- discretion
 
 
