@@ -15,6 +15,7 @@ from loguru import logger
 from homunculus.errors import ConfigError, ConfigErrors, Where
 from homunculus.model import Deployment
 from homunculus.plan import Plan, nothing
+from homunculus.runtime.collector import held
 from homunculus.runtime.snapshot import Snapshot
 
 BUG = "what runs is untouched; this is a fault of the program, please report it"
@@ -54,6 +55,13 @@ def examine(
     file: Path, snapshot: Snapshot, load: Load, plan_of: PlanOf, running: Deployment | None, traces: Hashable
 ) -> Found:
     """Load a snapshot of `file` (as the person named it) and plan it against `running`; every failure becomes a finding."""
+    with held():
+        return _examined(file, snapshot, load, plan_of, running, traces)
+
+
+def _examined(
+    file: Path, snapshot: Snapshot, load: Load, plan_of: PlanOf, running: Deployment | None, traces: Hashable
+) -> Found:
     try:
         loaded = load(file, snapshot.read)
     except ConfigErrors as errors:

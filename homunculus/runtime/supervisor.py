@@ -18,6 +18,7 @@ from homunculus.model import AdapterChanged, Agent, Deployment, Message, Scope
 from homunculus.model.events import AdapterState
 from homunculus.plan import Plan, nothing, plan
 from homunculus.runtime.answer import Answer
+from homunculus.runtime.collector import held
 from homunculus.runtime.credential import Locks
 from homunculus.runtime.generation import BuildModel, BuildNamespace, Generation, Preparation
 from homunculus.runtime.overrides import Overrides
@@ -178,10 +179,11 @@ class Supervisor:
     @staticmethod
     def _computed(before: Generation, wanted: Deployment) -> tuple[Plan, Generation, dict[str, Scope]]:
         """Decide everything, in a thread: a large table must not stall the conversations."""
-        changes = plan(before.deployment if before.number else nothing(wanted), wanted)
-        number = before.number + 1 if changes or not before.number else before.number
-        generation = Generation.of(number, wanted)
-        return changes, generation, {spec.key: generation.routes.scope(spec.key) for spec in wanted.adapters}
+        with held():
+            changes = plan(before.deployment if before.number else nothing(wanted), wanted)
+            number = before.number + 1 if changes or not before.number else before.number
+            generation = Generation.of(number, wanted)
+            return changes, generation, {spec.key: generation.routes.scope(spec.key) for spec in wanted.adapters}
 
     def _switch(self, generation: Generation, scopes: dict[str, Scope]) -> None:
         """Make a generation the current one and tell the runners. Nothing here awaits, so nobody sees half of it."""
