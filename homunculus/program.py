@@ -24,7 +24,6 @@ from homunculus.interfaces import ChatModel
 from homunculus.logs import scrub, threshold
 from homunculus.model import AdapterSpec, Deployment, Prompt
 from homunculus.plan import Plan, plan
-from homunculus.runtime import collector
 from homunculus.runtime.lock import ProcessLock, RunFile, state_path
 from homunculus.runtime.outcome import Outcome
 from homunculus.runtime.probe import Probe, ask
@@ -86,7 +85,6 @@ async def started(
         program.outcome = await program.reloader.start(strict)
         await program.site.settled()
         warmer.begin()
-        collector.settled()
         program.phase = "running"
         try:
             yield program

@@ -15,6 +15,7 @@ from homunculus import __version__
 from homunculus.cli import output
 from homunculus.errors import Refused
 from homunculus.program import Program, started
+from homunculus.runtime import collector
 
 _FIRST_SECONDS = 2.0
 _SWITCH_SECONDS = 0.0005  # a load in its thread must not hold the conversations up; the default is ten times that
@@ -49,6 +50,7 @@ async def serve(file: Path, *, strict: bool, watch: bool) -> int:
     with _signals(stop):
         async with started(file, strict=strict) as program:
             await _first_states(program)
+            collector.settled()
             show(program)
             if strict:
                 await _all_started(program, stop)
