@@ -89,7 +89,8 @@ class Deployment:
         return ["channels:", *lines]
 
     def _agent(self, number: int) -> str:
-        shift = 1 + self.turned // max(1, self.channels) if number == self.turned % max(1, self.channels) else 0
+        turns, turned = divmod(self.turned, self.channels)
+        shift = 1 + turns % (self.agents - 1) if self.turned >= 0 and number == turned else 0
         return f"npc{(number + shift) % self.agents}"
 
     def _bindings(self) -> list[str]:

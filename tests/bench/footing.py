@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.children import cpu_of, resident
+from tests.bench.children import ROOT, cpu_of, resident
 from tests.bench.report import MIB, Figure, median, spread
 from tests.bench.stage import Run, Stage, stage
 
@@ -31,6 +31,7 @@ async def serving(file: Path) -> AsyncIterator[Started]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, "COLUMNS": "200"},
+        cwd=ROOT,
     )
     try:
         assert process.stdout is not None
