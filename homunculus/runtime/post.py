@@ -72,7 +72,10 @@ class Post:
         await self._notes.cancel()
 
     async def open(self, turn: Turn, reply: Reply) -> str:
-        """End the turn with the beginning of its first reply and post it; return its id. Raises like `post`."""
+        """End the turn with the beginning of its first reply and post it; return its id. Raises like `post`.
+
+        The row stays SENDING until the post has its last text: what a crash leaves half said is uncertain.
+        """
         batch = self._open[turn.id]
         await batch.recorded()
         await self._finish(turn, batch, (reply,))
@@ -82,7 +85,6 @@ class Post:
             await self._unsent(turn, (reply,), error)
             raise
         batch.sent += 1
-        await self._noted(partial(self._store.sent, reply.id, message_id))
         return message_id
 
     async def edit(self, turn: Turn, message_id: str, reply: Reply) -> None:
@@ -98,6 +100,7 @@ class Post:
         if preview.message_id and turn.completion is None and preview.last is not None:
             with suppress(HomunculusError):  # what is there was said; the turn's own failure is told
                 await self.edit(turn, preview.message_id, replace(preview.last, text=f"{preview.shown} […]"))
+                await self._noted(partial(self._store.sent, preview.last.id, preview.message_id))
 
     async def post(self, turn: Turn, replies: tuple[Reply, ...]) -> tuple[str, ...]:
         """End the turn in one transaction, then send. Raises Void, Refused or Uncertain; returns platform ids."""
@@ -116,23 +119,31 @@ class Post:
         """Bring what was shown early to its final text, then send the rest."""
         if preview.fault is not None:
             raise preview.fault
-        await self._store.extend(turn.id, turn.agent.id, replies, turn.address)
+        await self._written(turn, partial(self._store.extend, turn.id, turn.agent.id, replies, turn.address))
         first, *rest = replies
-        if first.text != preview.shown:
-            await self.edit(turn, preview.message_id, first)
+        try:
+            if first.text != preview.shown:
+                await self.edit(turn, preview.message_id, first)
+        except Refused as error:
+            await self._unsent(turn, replies, error)
+            raise
+        await self._noted(partial(self._store.sent, first.id, preview.message_id))
         self._emit(ReplySent(turn.address, first, preview.message_id))
         return (preview.message_id, *await self._send(turn, batch, tuple(rest)))
 
     async def _finish(self, turn: Turn, batch: Batch, replies: tuple[Reply, ...]) -> None:
-        """End the turn durably; while the state cannot be written, what was thought waits for it."""
         messages = tuple(waiting.message for waiting in batch.waiting)
+        await self._written(turn, partial(self._store.finish, turn.id, turn.agent.id, messages, replies, turn.address))
+        batch.ended = True
+
+    async def _written(self, turn: Turn, write: Note) -> None:
+        """Write what must be durable before it is said; while the state cannot be written, what was thought waits."""
         for tries in count(1):
-            if batch.last.runner.gone:
+            if self._open[turn.id].last.runner.gone:
                 # Nothing is written as said that nobody can say any more.
                 raise Refused(f"{turn.address.adapter} has gone, and no other instance may speak for it")
             try:
-                await self._store.finish(turn.id, turn.agent.id, messages, replies, turn.address)
-                break
+                return await write()
             except NotReady as error:
                 if tries == END_TRIES:
                     raise
@@ -141,7 +152,7 @@ class Post:
                         "An answer waits: it cannot be recorded, and is not said before it is"
                     )
                 await self._sleep(_delay(tries))
-        batch.ended = True
+        return None
 
     async def _send(self, turn: Turn, batch: Batch, replies: tuple[Reply, ...]) -> tuple[str, ...]:
         ids: list[str] = []

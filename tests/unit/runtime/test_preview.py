@@ -82,6 +82,15 @@ async def test_nothing_is_shown_before_the_turn_is_durably_over(world: World) ->
     world.store.commits.set()
     await calm()
     assert len(world.server("t").posts) == 1
+
+
+async def test_what_is_half_said_is_uncertain_after_a_crash_and_what_is_whole_is_not(world: World) -> None:
+    _, turn = await begun(world)
+    await shows(world, turn, "The cellar", FIRST_SECONDS)
+    assert len(world.server("t").posts) == 1
+    assert world.store.outbox == {f"{turn.id}.0": "sending"}  # the next start reads it as uncertain
+    answer(world)
+    await calm()
     assert world.store.outbox == {f"{turn.id}.0": "sent"}
 
 
@@ -124,6 +133,7 @@ async def test_a_reply_that_breaks_off_says_so(world: World) -> None:
     answer(world)
     await calm()
     assert world.server("t").edits == [("post-1", "The cellar […]")]
+    assert world.store.outbox == {f"{turn.id}.0": "sent"}
     assert world.outcomes() == {said.id: ["failed"]}
 
 
