@@ -86,11 +86,15 @@ WITH RECURSIVE places (name) AS (
     FROM places WHERE name IS NOT NULL
 )
 SELECT json_group_array(json((
-    SELECT json_group_array(json_array(json_extract(message, '$.address'), id, time) ORDER BY time DESC, seq DESC)
-    FROM (
-        SELECT inbox.seq, inbox.id, inbox.time, inbox.message FROM history CROSS JOIN inbox ON inbox.seq = history.seq
-        WHERE history.conversation = name AND history.speaker IS NULL AND inbox.message IS NOT NULL
-        ORDER BY history.seq DESC LIMIT :limit
+    SELECT json_array(
+        json_group_array(json_array(id, time) ORDER BY time DESC, seq DESC),
+        json((SELECT json_extract(message, '$.address') FROM inbox WHERE inbox.seq = newest))
+    ) FROM (
+        SELECT inbox.seq, inbox.id, inbox.time, max(inbox.seq) OVER () AS newest FROM (
+            SELECT history.seq AS line FROM history CROSS JOIN inbox ON inbox.seq = history.seq
+            WHERE history.conversation = name AND history.speaker IS NULL AND inbox.message IS NOT NULL
+            ORDER BY history.seq DESC LIMIT :limit
+        ) CROSS JOIN inbox ON inbox.seq = line
     )
 ))) FROM places WHERE name IS NOT NULL
 """
@@ -101,13 +105,13 @@ def marks(connection: apsw.Connection, platform: str, account: str) -> tuple[Mar
     low = f"{platform}/{account}/"
     high = low[:-1] + chr(ord("/") + 1)
     newest = _rows(connection, MARKS, low=low, high=high, limit=DISORDER_MESSAGES)
-    found = (_mark(rows) for rows in newest if rows)
+    found = (_mark(rows, address) for rows, address in newest if rows)
     return tuple(mark for mark in found if mark.address.account == account)  # an account's id may hold a slash
 
 
-def _mark(rows: list[Any]) -> Mark:
-    recent = [row for row in rows if row[2] > rows[0][2] - DISORDER_SECONDS]
-    address, id_, time = recent[-1]
+def _mark(rows: list[Any], address: dict[str, Any]) -> Mark:
+    recent = [(id_, time) for id_, time in rows if time > rows[0][1] - DISORDER_SECONDS]
+    id_, time = recent[-1]
     return Mark(Address(**address), id_, time, known=len(recent) - 1)
 
 
