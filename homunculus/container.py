@@ -182,6 +182,11 @@ PROVIDERS: Mapping[str, Provider] = EntryPoints("homunculus.models")
 BACKENDS: Mapping[str, Backend] = EntryPoints("homunculus.memory")
 
 
+def required_keys(provider: str) -> tuple[str, ...]:
+    """Return the keys of the file that a model provider cannot do without."""
+    return PROVIDERS[provider].required
+
+
 class Container(containers.DeclarativeContainer):
     """Everything one running program is made of. `state` must be given, opened; the rest is built on demand."""
 
@@ -196,6 +201,7 @@ class Container(containers.DeclarativeContainer):
         backends=BACKENDS,
         rulesets=providers.Callable(excerpts),
         environ=environ,
+        requires=providers.Object(required_keys),
     )
     hub = providers.Singleton(LocalHub)
     events = providers.Singleton(EventHub)

@@ -187,6 +187,7 @@ class Provider:
     name: str
     build: Callable[[ModelSpec, ModelServices], ChatModel]
     needs_key: bool = False  # without a resolved api_key it goes straight to its fallback
+    required: tuple[str, ...] = ()  # keys of the file without which it cannot be built
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------

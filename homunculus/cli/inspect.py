@@ -12,7 +12,7 @@ from homunculus.config.identity import identify
 from homunculus.config.load import Loaded, Loader
 from homunculus.config.paths import schema_dir
 from homunculus.config.redact import secret_values
-from homunculus.container import BACKENDS, PLATFORMS, PROVIDERS
+from homunculus.container import BACKENDS, PLATFORMS, PROVIDERS, required_keys
 from homunculus.errors import ConfigErrors
 from homunculus.logs import scrub
 from homunculus.plan import nothing, plan
@@ -24,7 +24,12 @@ from homunculus.runtime.routes import Routes
 def load(file: Path) -> Loaded:
     """Load a deployment file as `serve` would. Raise ConfigErrors."""
     loader = Loader(
-        platforms=PLATFORMS, providers=PROVIDERS, backends=BACKENDS, rulesets=excerpts(), environ=dict(os.environ)
+        platforms=PLATFORMS,
+        providers=PROVIDERS,
+        backends=BACKENDS,
+        rulesets=excerpts(),
+        environ=dict(os.environ),
+        requires=required_keys,
     )
     loaded = loader(file)
     scrub.hide(secret_values(loaded.deployment))

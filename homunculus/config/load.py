@@ -45,7 +45,8 @@ class Loader:
     """Load deployment files, knowing what is installed. Calls may overlap, each in a thread of its own.
 
     `platforms` are the descriptors by name, `providers` and `backends` the names of model providers and memory backends,
-    `rulesets` the built-in excerpts by name, `environ` where `env:` secrets are looked up first. `fast` False uses the
+    `rulesets` the built-in excerpts by name, `requires` what a provider cannot do without, `environ`
+    where `env:` secrets are looked up first. `fast` False uses the
     reference readers alone, which say the same and take longer.
     """
 
@@ -54,6 +55,7 @@ class Loader:
     backends: Collection[str]
     rulesets: Mapping[str, str]
     environ: Mapping[str, str]
+    requires: Callable[[str], tuple[str, ...]] = field(default=lambda provider: (), repr=False, compare=False)
     fast: bool = field(default=True, compare=False)
 
     def __call__(self, path: Path, read: Read = Path.read_bytes) -> Loaded:
@@ -100,7 +102,7 @@ class Loader:
         secrets = Secrets(files, self.environ, findings)
         secrets.load_dotenv()
         draft = Draft(parsed, shape.data, shape.bad, findings, files, secrets, self.platforms)
-        installed = Installed(self.providers, self.backends, self.rulesets, self._cards)
+        installed = Installed(self.providers, self.backends, self.rulesets, self._cards, self.requires)
         found = resolve(draft, installed, shape_is_right=not findings.errors)
         errors, warnings = _findings(found, findings, secrets, parsed.file)
         watched = frozenset(files.watched)

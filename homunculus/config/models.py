@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import regex
@@ -15,10 +15,17 @@ from homunculus.model import BudgetSpec, MemorySpec, ModelSpec, QmdSpec, Scripte
 DEFAULT = "default"
 
 
-def resolve_models(draft: Draft, providers: Collection[str]) -> dict[str, ModelSpec]:
+def resolve_models(
+    draft: Draft, providers: Collection[str], requires: Callable[[str], tuple[str, ...]]
+) -> dict[str, ModelSpec]:
     """Resolve every model by id; `default` is there without being written."""
     ids = draft.known("models") | {DEFAULT}
     found = [_model(draft, path, entry, ids, providers) for path, entry in draft.named("models")]
+    for path, entry in draft.named("models"):
+        provider = str(entry.get("provider"))
+        for key in requires(provider) if provider in providers else ():
+            if not entry.get(key) and not draft.doubtful((*path, key)):
+                draft.findings.key_error(path, f'{provider} needs "{key}"', f"write {key}: under it")
     models = {model.id: model for model in found if model}
     if DEFAULT not in ids & models.keys() and not draft.doubtful(("models",)):
         models.setdefault(DEFAULT, ModelSpec(DEFAULT, "embedded", path="models"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
@@ -34,6 +34,7 @@ class Installed:
     backends: Collection[str]
     rulesets: Mapping[str, str]
     cards: CardCache
+    requires: Callable[[str], tuple[str, ...]]  # a provider's name → the keys it cannot do without
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def resolve(draft: Draft, installed: Installed, shape_is_right: bool) -> Resolve
     default_agent = text(draft.data["default_agent"]) if "default_agent" in draft.data else None
     server = _server(draft)
     adapters = resolve_adapters(draft)
-    models = resolve_models(draft, installed.providers)
+    models = resolve_models(draft, installed.providers, installed.requires)
     memory = resolve_memory(draft, models, installed.backends)
     cards = open_cards(draft, installed.cards)
     rulesets = open_rulesets(draft, installed.rulesets)

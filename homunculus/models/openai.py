@@ -295,5 +295,5 @@ def _build_openclaw(spec: ModelSpec, services: ModelServices) -> OpenAIModel:
     return OpenAIModel(spec, services.session, OPENCLAW)
 
 
-provider = Provider("openai", _build_openai)
-openclaw = Provider("openclaw", _build_openclaw)
+provider = Provider("openai", _build_openai, required=("name",))
+openclaw = Provider("openclaw", _build_openclaw, required=("name",))

@@ -8,8 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from homunculus.container import Bus, Container, EntryPoints, Http, weights_cache
+from homunculus.config.load import Loader
+from homunculus.container import (
+    BACKENDS,
+    PLATFORMS,
+    PROVIDERS,
+    Bus,
+    Container,
+    EntryPoints,
+    Http,
+    required_keys,
+    weights_cache,
+)
+from homunculus.errors import ConfigErrors
 from homunculus.model import Event, Reloaded
+from homunculus.rules import excerpts
 from homunculus.runtime.state import State
 
 
@@ -66,3 +79,11 @@ def test_weights_lie_in_the_users_cache_unless_told_otherwise() -> None:
     assert weights_cache({"HOMUNCULUS_CACHE": "/models"}) == Path("/models")
     if sys.platform != "win32":
         assert weights_cache({"XDG_CACHE_HOME": "/cache"}) == Path("/cache/homunculus/models")
+
+
+def test_a_model_that_lacks_what_its_provider_needs_is_told_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "camp.yaml"
+    file.write_text("version: 1\nmodels:\n  good: {provider: openai}\n")
+    loader = Loader(PLATFORMS, PROVIDERS, BACKENDS, excerpts(), {}, required_keys)
+    with pytest.raises(ConfigErrors, match=r'camp\.yaml:3:3: models\.good: openai needs "name"; write name: under it'):
+        loader(file)
