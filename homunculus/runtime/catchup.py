@@ -22,7 +22,8 @@ from homunculus.runtime.tasks import ended_first
 WINDOW = 600.0  # seconds: what is older than this is not fetched any more
 LIMIT = 100  # messages of one conversation
 AT_ONCE = 4  # conversations asked about at a time: platforms limit how often one may ask
-TRIES = 3  # of one conversation; 1 and 2 seconds between them
+PERSISTENCE = 300.0  # seconds for which a failing call is made again, 1 to 15 seconds between two tries
+LONGEST_WAIT = 15.0
 CALL_SECONDS = 45.0  # a client library may itself repeat a failing request for half a minute
 HOLD_SECONDS = 20.0  # how long a new message waits for the older ones of its conversation
 
@@ -44,6 +45,9 @@ class CatchUp:
     ) -> None:
         self._key, self._history, self._deliver, self._clock, self._sleep = key, history, deliver, clock, sleep
         self._marks = {mark.address.conversation: mark for mark in marks}
+        self.unfetched = dict(
+            self._marks
+        )  # until what came after was handed in: the next session's, if not by this one
         # A lock lets those who wait go in the order they came, and whoever comes then behind them.
         self._locks = {conversation: asyncio.Lock() for conversation in self._marks}
         self._holding: set[str] = set()
@@ -93,6 +97,7 @@ class CatchUp:
         async def work() -> None:
             for conversation, mark in marks:
                 await self._one(conversation, mark)
+                await asyncio.sleep(0)  # where nothing was said nothing is waited for, and there may be thousands
 
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
@@ -108,26 +113,28 @@ class CatchUp:
             found = await self._asked(mark)
             # Started in order, and recorded in one group.
             receipts = await asyncio.gather(*(self._deliver(message) for message in found), return_exceptions=True)
-            self._fetched += len(found)
             for error in receipts:
                 if isinstance(error, Exception):
                     raise error
+            self._fetched += len(found)
+            del self.unfetched[conversation]
         except Exception as error:  # noqa: BLE001 - one conversation that cannot be read must not keep the bot from the others
             self._tell(mark.address, error)
         self._let_go(conversation)
 
     async def _asked(self, mark: Mark) -> list[Message]:
         """Return what was posted since the mark, oldest first; asking again is safe after any failure but a refusal."""
-        for tries in range(TRIES):
+        began, tries = self._clock(), 0
+        while True:
             try:
                 async with asyncio.timeout(CALL_SECONDS):
                     return await self._since(mark)
             except (NotReady, Uncertain, TimeoutError) as error:
-                if tries == TRIES - 1:
+                if self._clock() - began >= PERSISTENCE:
                     raise
                 after = error.after if isinstance(error, NotReady) else None
-                await self._sleep(max(2.0**tries, after or 0.0))
-        return []
+                await self._sleep(max(min(2.0 ** min(tries, 8), LONGEST_WAIT), after or 0.0))
+                tries += 1
 
     async def _since(self, mark: Mark) -> list[Message]:
         address, limit = _present(mark.address, self._key), LIMIT + mark.known

@@ -33,8 +33,9 @@ FIRST_DELAY, LAST_DELAY = 1.0, 60.0  # seconds between tries to connect; doubled
 STEADY_SECONDS = 60.0  # a session that lived this long starts the back-off anew
 OPEN_SECONDS = 60.0  # a connection that takes longer is given up and tried again
 CLOSE_SECONDS = 10.0  # an adapter that takes longer to close is left behind
-SEND_TRIES = 4  # of a send whose fate stays unknown, and of an edit
+EDIT_TRIES = 4
 SEND_SECONDS = 600.0  # what could not leave for so long is given up: nobody waits for it any more
+LONGEST_DOUBT = 15.0  # seconds between two tries of a send whose fate is unknown
 NONCE_SECONDS = 120.0  # a platform that tells a second try apart does so for a few minutes only
 
 
@@ -68,6 +69,7 @@ class Runner:
         self._session: Session | None = None
         self._stopping, self._idle, self._rescoped = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._idle.set()
+        self._unfetched: dict[str, Mark] = {}  # of the last session
         self._moved = asyncio.Event()  # set and replaced whenever the session comes or goes
         self._announced: tuple[AdapterState, str] | None = None
         self._tasks = Tasks()
@@ -133,10 +135,10 @@ class Runner:
 
         Waits while the session is down. Raises Refused when it did not arrive and will not, Uncertain when nobody can tell.
         """
-        tries, doubts, began = 0, 0, self._wires.clock()
+        tries, began, doubted = 0, self._wires.clock(), None
         while True:
             session = await self._connected(in_doubt=reply.retried)
-            if reply.retried and self._wires.clock() - began > NONCE_SECONDS:
+            if doubted is not None and self._wires.clock() - doubted > NONCE_SECONDS:
                 raise Uncertain("its first try may have arrived, and the platform no longer tells a second one apart")
             try:
                 return await session.send(address, reply)
@@ -149,11 +151,12 @@ class Runner:
                 await self._wires.sleep(_delay(tries - 1, error.after))
             except Uncertain as error:
                 # Also when its session died over it: the next one speaks for the same account, and the platform remembers.
-                doubts += 1
-                if error.final or doubts >= SEND_TRIES or "nonce" not in session.adapter.abilities:
+                if error.final or "nonce" not in session.adapter.abilities:
                     raise
+                tries += 1
+                doubted = self._wires.clock() if doubted is None else doubted
                 reply = replace(reply, retried=True)
-                await self._wires.sleep(_delay(doubts - 1, None))
+                await self._wires.sleep(min(_delay(tries - 1, None), LONGEST_DOUBT))
 
     async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
         """Change a post of this instance. Twice does no harm, so whatever is not refused is tried again.
@@ -167,7 +170,7 @@ class Runner:
                 return await session.edit(address, message_id, reply)
             except (NotReady, Uncertain) as error:
                 tries += session is self._session
-                if tries >= SEND_TRIES:
+                if tries >= EDIT_TRIES:
                     raise Refused(f"given up after {tries} tries: {error.reason}") from error
                 after = error.after if isinstance(error, NotReady) else None
                 await self._wires.sleep(_delay(tries - 1, after))
@@ -237,6 +240,8 @@ class Runner:
                     await self._serve(session)
         finally:
             self._move(None)
+            if session.catch_up is not None:
+                self._unfetched = session.catch_up.unfetched
             await self._close(session)
 
     async def _open(self, session: Session) -> None:
@@ -262,7 +267,8 @@ class Runner:
             session.catch_up = CatchUp(
                 self.key,
                 adapter,
-                [mark for mark in marks if heard(self._scope, mark.address)],
+                # What the last session could not fetch begins where it was to begin then.
+                [self._unfetched.get(m.address.conversation, m) for m in marks if heard(self._scope, m.address)],
                 partial(self._deliver, session),
                 self._wires.clock,
                 self._wires.sleep,

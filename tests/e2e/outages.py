@@ -96,6 +96,7 @@ class World:
     asides: int = 0  # what addressed nobody
     weather: Counter[str] = field(default_factory=Counter)
     struck: list[Fault] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)  # what the bot wrote
     bot: Bot = field(init=False)
 
     def __post_init__(self) -> None:
@@ -311,6 +312,7 @@ async def run(folder: Path, seconds: float, count: int, seed: int, *, silent: in
         over.set()
         await asyncio.gather(*beside)
         await world.settled(60)
+        world.log = list(server.log)
         return world, judge(world, server)
 
 

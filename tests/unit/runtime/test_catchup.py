@@ -181,6 +181,25 @@ async def test_what_is_new_is_left_to_the_next_session_when_this_one_dies_before
         assert [ident for turn in world.answered()[2:] for ident in turn] == [older.id, newer.id]
 
 
+async def test_what_one_session_could_not_fetch_the_next_one_does_whatever_came_meanwhile() -> None:
+    async with archived() as world:
+        await lose(world)
+        older = world.post("1", "older")
+        world.archive.open.clear()
+        await again(world)
+        world.time.advance(HOLD_SECONDS)
+        newer = world.post("1", "newer")
+        await world.hear(newer)
+        await calm()
+        assert world.outcomes()[newer.id] == ["answered"]
+        await lose(world)
+        world.archive.open.set()
+        world.time.advance(2)
+        await calm(120)
+        assert world.outcomes()[older.id] == ["answered"]
+        assert world.outcomes()[newer.id] == ["answered"]
+
+
 async def test_what_is_older_than_ten_minutes_is_left_alone() -> None:
     async with archived() as world:
         await lose(world)
@@ -206,9 +225,9 @@ async def test_a_call_that_fails_is_tried_again(fault: Exception) -> None:
     async with archived() as world:
         await lose(world)
         missed = world.post("1")
-        world.archive.faults = [fault, fault]
+        world.archive.faults = [fault] * 6
         await again(world)
-        for seconds in (1, 2):
+        for seconds in (1, 2, 4, 8, 15):
             world.time.advance(seconds)
             await calm()
         assert world.outcomes()[missed.id] == ["answered"]

@@ -311,6 +311,22 @@ async def test_a_send_that_its_session_died_over_is_repeated_by_the_next_where_t
         assert reply.retried
 
 
+async def test_a_send_stays_in_doubt_no_longer_than_the_platform_tells_a_second_one_apart() -> None:
+    async with running() as world:
+        world.abilities = {"nonce"}
+        await ready(world)
+        world.server("t").send_mood = "uncertain"
+        said = world.say("t", "1")
+        for _ in range(10):
+            await calm()
+            world.time.advance(10)
+        assert world.outcomes() == {}
+        for _ in range(10):
+            world.time.advance(10)
+            await calm()
+        assert world.outcomes() == {said.id: ["uncertain"]}
+
+
 async def test_a_send_in_doubt_whose_instance_has_gone_stays_uncertain() -> None:
     async with running() as world:
         world.abilities = {"nonce"}
