@@ -203,13 +203,19 @@ class Session(discord.Client):
         orphan = isinstance(channel, discord.Thread) and channel.parent is None
         return me is None or orphan or channel.permissions_for(me).view_channel
 
-    def may_manage_webhooks(self, channel_id: int) -> bool:
-        """Tell whether the bot may have webhooks in a channel; yes where we do not know the channel."""
+    def may_use_webhooks(self, channel_id: int, *, inside: bool) -> bool:
+        """Tell whether the bot may have webhooks in a channel, and write there itself, or `inside` its threads.
+
+        Yes where we do not know the channel.
+        """
         channel = self.get_channel(channel_id)
         if not isinstance(channel, discord.abc.GuildChannel):
             return True
         me = channel.guild.get_member(self.user.id) if self.user else None
-        return me is None or channel.permissions_for(me).manage_webhooks
+        if me is None:
+            return True
+        mine = channel.permissions_for(me)
+        return mine.manage_webhooks and (mine.send_messages_in_threads if inside else mine.send_messages)
 
     async def shut(self, running: asyncio.Task[None]) -> None:
         """End the connection and everything that belongs to it, whatever state it is in."""

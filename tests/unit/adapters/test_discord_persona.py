@@ -13,7 +13,8 @@ from loguru import logger
 
 from homunculus.adapters.discord import faces
 from homunculus.adapters.discord.adapter import DiscordAdapter
-from homunculus.adapters.discord.persona import GRUDGE, KEPT, MOST, SULK
+from homunculus.adapters.discord.persona import GRUDGE, SULK
+from homunculus.adapters.discord.webhooks import KEPT, MOST
 from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.model import Address, Reply
 from homunculus.testing.discord import Channel, DiscordServer, Message, Webhook
@@ -378,6 +379,17 @@ async def test_sending_nowhere_is_refused_all_the_same(table: Table) -> None:
             await adapter.send(replace(table.address(), place="../1"), says())
 
 
+async def test_a_bot_that_may_not_write_does_not_write_through_a_webhook_either(table: Table) -> None:
+    thread = table.server.add_thread(table.tavern, "cellar")
+    table.server.deny(table.bot, table.tavern, "send_messages")
+    async with table.open() as adapter:
+        with pytest.raises(Refused, match="Missing Permissions"):
+            await adapter.send(table.address(), says())
+        await adapter.send(table.address(thread), says())  # Discord permits threads apart
+    assert shown(table) == []
+    assert shown(table, thread) == [("Kovach", "Evening.")]
+
+
 async def test_a_text_that_discord_does_not_take_is_refused(table: Table) -> None:
     async with table.open() as adapter:
         for text in ("", "x" * 2001):
@@ -681,7 +693,7 @@ async def test_the_token_of_a_webhook_stands_in_no_log(table: Table, caplog: pyt
         await adapter.send(table.address(), says())
         (hook,) = hooks(table)
         assert adapter._personas is not None
-        assert hook.token not in repr(adapter._personas._places)
+        assert hook.token not in repr(adapter._personas._webhooks.place(table.tavern.id))
     told = [record.getMessage() for record in caplog.records]
     assert any(f"/webhooks/{hook.id}/<secret>" in line for line in told)
     assert [line for line in told if hook.token in line] == []
