@@ -64,6 +64,8 @@ async def discord(folder: Path, faults: int, seed: int, minutes: float = 5.0) ->
     for name, found in (("lost", verdict.lost), ("doubled", verdict.doubled), ("unhappy", verdict.unhappy)):
         if found:
             print(f"  {name}: {found[:10]}")
+    if not verdict.good:
+        print("\n".join(world.log[-200:]), file=sys.stderr)
     return verdict.good
 
 
@@ -82,7 +84,13 @@ async def cycles(folder: Path, times: int, _: int) -> bool:
     return flat and each < test_leaks.MOST_GROWTH
 
 
-RUNS = {"reload": (reload, 100_000), "saves": (saves, 3_000), "kill": (kill, 40), "discord": (discord, 40), "cycles": (cycles, 50)}
+RUNS = {
+    "reload": (reload, 100_000),
+    "saves": (saves, 3_000),
+    "kill": (kill, 40),
+    "discord": (discord, 40),
+    "cycles": (cycles, 50),
+}
 
 
 def main() -> int:
