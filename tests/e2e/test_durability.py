@@ -22,8 +22,9 @@ SEED = 20261122
 
 
 @pytest.mark.timeout(120)
-async def test_killed_under_load_nothing_recorded_goes_unanswered_or_is_said_twice(tmp_path: Path) -> None:
+async def test_killed_under_load_nothing_goes_unanswered_and_nothing_is_said_twice(tmp_path: Path) -> None:
     async with lives.world(tmp_path, SEED) as world:
+        await lives.first_words(world)
         for death in lives.deaths(list(POINTS), DEATHS, SEED):
             await lives.one_life(world, death)
         status, said = await lives.live_on(world, partial(homunculus, "status", world.file))

@@ -42,6 +42,7 @@ async def saves(folder: Path, edits: int, seed: int) -> bool:
 async def kill(folder: Path, points: int, seed: int) -> bool:
     """Die by SIGKILL at so many seeded points under load; then hold what Discord shows against what people said."""
     async with lives.world(folder, seed) as world:
+        await lives.first_words(world)
         for number, death in enumerate(lives.deaths(list(POINTS), points, seed), start=1):
             await lives.one_life(world, death)
             print(f"{number}/{points}: died {death}; {lives.judge(world)}", flush=True)
