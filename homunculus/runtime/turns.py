@@ -136,7 +136,8 @@ class Turns:
             self._logged.add(place)
             logger.bind(adapter=place[0], place=message.address.label or place[1]).info("Nobody answers in a place")
         self._emit(MessageReceived(message, Receipt.IGNORED))
-        self._answer.tell(message, "ignored", route.reason, None, route.rule, span)
+        if not message.author.own:  # what we said belongs to its turn's own trace, and must not take its place
+            self._answer.tell(message, "ignored", route.reason, None, route.rule, span)
         return Receipt.IGNORED
 
     def _judge(self, waiting: Waiting, generation: Generation) -> Verdict:
