@@ -111,16 +111,26 @@ class CatchUp:
     async def _one(self, conversation: str, mark: Mark) -> None:
         try:
             found = await self._asked(mark)
-            # Started in order, and recorded in one group.
-            receipts = await asyncio.gather(*(self._deliver(message) for message in found), return_exceptions=True)
-            for error in receipts:
-                if isinstance(error, Exception):
-                    raise error
+            await self._hand_in(found)
             self._fetched += len(found)
             del self.unfetched[conversation]
         except Exception as error:  # noqa: BLE001 - one conversation that cannot be read must not keep the bot from the others
             self._tell(mark.address, error)
         self._let_go(conversation)
+
+    async def _hand_in(self, found: list[Message]) -> None:
+        """Deliver what was fetched; what cannot be recorded now, on a full disk, is handed in again until it can."""
+        began, tries = self._clock(), 0
+        while True:
+            # Started in order, and recorded in one group.
+            receipts = await asyncio.gather(*(self._deliver(message) for message in found), return_exceptions=True)
+            failed = [receipt for receipt in receipts if isinstance(receipt, Exception)]
+            if not failed:
+                return
+            if not all(isinstance(error, NotReady) for error in failed) or self._clock() - began >= PERSISTENCE:
+                raise failed[0]
+            await self._sleep(min(2.0 ** min(tries, 8), LONGEST_WAIT))
+            tries += 1
 
     async def _asked(self, mark: Mark) -> list[Message]:
         """Return what was posted since the mark, oldest first; asking again is safe after any failure but a refusal."""

@@ -118,6 +118,27 @@ async def test_what_was_said_between_two_sessions_is_answered_once_and_in_order(
         assert sorted(world.answered()[2:]) == sorted([[m.id for m in missed[0::2]], [m.id for m in missed[1::2]]])
 
 
+async def test_what_was_fetched_on_a_full_disk_is_recorded_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with archived() as world:
+        await lose(world)
+        missed = [world.post("1", f"{number}") for number in range(3)]
+        record, full = world.store.record, True
+
+        async def refused(message: Message, agent_id: str) -> bool:
+            if full:
+                world.store._claims.discard(world.store.key(message))
+                raise NotReady("the disk is full")
+            return await record(message, agent_id)
+
+        monkeypatch.setattr(world.store, "record", refused)
+        await again(world)
+        assert not {message.id for message in missed} & world.outcomes().keys()
+        full = False
+        await again(world)
+        assert {message.id: ["answered"] for message in missed}.items() <= world.outcomes().items()
+        assert len([place for place, _, _ in world.archive.asked if place == "1"]) == 1  # asked for once
+
+
 async def test_nobody_asks_where_nothing_was_ever_recorded_or_nobody_listens_now() -> None:
     async with archived() as world:
         world.post("3")
