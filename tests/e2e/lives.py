@@ -121,7 +121,7 @@ channels:
             for _ in range(self.rng.choice((1, 1, 2, 5))):
                 self.speak(life)
             if self.rng.random() < 0.05:
-                self.discord.fail_next(status=None, path_contains="/messages", method="POST", after=True)
+                self.discord.fail_next(status=None, path_contains="/webhooks", method="POST", after=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), self.rng.uniform(0.0, 0.06))
 
