@@ -109,15 +109,17 @@ async def test_a_short_rate_limit_is_waited_for(table: Table) -> None:
     assert table.said() == ["patient"]
 
 
-async def test_a_global_rate_limit_holds_back_every_place(table: Table) -> None:
+async def test_a_global_rate_limit_holds_back_every_place(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     harbour = table.server.add_channel(table.guild, "harbour")
     async with table.open() as adapter:
         table.server.fail_next(1, status=429, path_contains="/messages", method="POST", retry_after=0.5, global_=True)
+        assert adapter._session is not None
+        limited, free = asyncio.Event(), adapter._session.http._global_over
+        hold = free.clear
+        monkeypatch.setattr(free, "clear", lambda: (hold(), limited.set()))
         began = asyncio.get_running_loop().time()
         first = asyncio.create_task(adapter.send(table.address(), part("patient")))
-        assert adapter._session is not None
-        while adapter._session.http._global_over.is_set():  # until discord.py has read the answer
-            await asyncio.sleep(0)
+        await limited.wait()  # until discord.py has read the answer
         await adapter.send(table.address(harbour), part("elsewhere", "t2"))
         assert asyncio.get_running_loop().time() - began >= 0.4
         await first
