@@ -185,6 +185,8 @@ async def test_a_message_from_one_of_our_own_accounts_is_never_answered() -> Non
         await calm()
         echo = world.message("t", "1", author=Author("bot-u", "Our other bot", bot=True))
         assert await world.live("discord:a").deliver(echo) is Receipt.IGNORED
+        # What we said is found by the trace of its own turn: an echo must not come to stand in its place.
+        assert world.ended() == []
 
 
 async def test_an_edit_reaches_what_waits_and_a_deletion_takes_it_out() -> None:
