@@ -116,7 +116,12 @@ async def test_a_global_rate_limit_holds_back_every_place(table: Table, monkeypa
         assert adapter._session is not None
         limited, free = asyncio.Event(), adapter._session.http._global_over
         hold = free.clear
-        monkeypatch.setattr(free, "clear", lambda: (hold(), limited.set()))
+
+        def held() -> None:
+            hold()
+            limited.set()
+
+        monkeypatch.setattr(free, "clear", held)
         began = asyncio.get_running_loop().time()
         first = asyncio.create_task(adapter.send(table.address(), part("patient")))
         await limited.wait()  # until discord.py has read the answer
