@@ -93,3 +93,19 @@ def test_every_command_of_a_document_exists(document: Path) -> None:
             words = shlex.split(part, comments=True)
             if words and Path(words[0]).name == "homunculus":
                 assert words[1] in known | {"--version"}, f"{document.name}: {line}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_test_that_a_document_names_exists(document: Path) -> None:
+    file = ""
+    for named, function in re.findall(
+        r"`((?:tests|homunculus)/[\w/]+\.py|…)?(?:::(test_\w+))?`", document.read_text("utf-8")
+    ):
+        if not named:
+            continue
+        file = file if named == "…" else named
+        assert (ROOT / file).is_file(), f"{document.name} names {file}"
+        if function:
+            assert re.search(rf"def {function}\b", (ROOT / file).read_text("utf-8")), (
+                f"{document.name}: {file}::{function}"
+            )
