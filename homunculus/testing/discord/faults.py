@@ -54,6 +54,11 @@ class Faults:
     def add(self, fault: Fault) -> None:
         self._faults.append(fault)
 
+    @property
+    def left(self) -> int:
+        """Count the failures that were asked for and have not happened yet."""
+        return sum(fault.left for fault in self._faults)
+
     def take(self, method: str, path: str) -> Fault | None:
         fault = next((fault for fault in self._faults if fault.matches(method, path)), None)
         if fault is not None:

@@ -406,6 +406,11 @@ class DiscordServer:
             raise ValueError(f"status {status} is no fault this server imitates; use 429, 500, 502, 503, 504 or None")
         self._faults.add(Fault(n, status, path_contains, method, retry_after, via, global_, after))
 
+    @property
+    def failures_left(self) -> int:
+        """Count the failures that `fail_next` was asked for and that have not happened yet."""
+        return self._faults.left
+
     def slow(self, path_contains: str, seconds: float) -> None:
         """Hold back the answers of matching requests, which take effect at once; 0 seconds ends it."""
         self._faults.slow(path_contains, seconds)

@@ -94,6 +94,13 @@ async def test_a_new_connection_is_heard_unless_the_silence_covers_it(stage: Sta
     assert (await wire.receive())["t"] == "RESUMED"
 
 
+async def test_failures_to_come_are_counted(stage: Stage) -> None:
+    stage.server.fail_next(2, status=503)
+    assert stage.server.failures_left == 2
+    await stage.send("x")
+    assert stage.server.failures_left == 1
+
+
 async def test_an_event_arrives_twice_as_often_as_it_was_asked_for(stage: Stage) -> None:
     wire = await (await stage.connect()).hello()
     await wire.identify()
