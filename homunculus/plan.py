@@ -156,7 +156,8 @@ def _cardless(agent: AgentSpec) -> AgentSpec:
 
 def _rules(kind: Literal["channel", "binding"], applied: Deployment, wanted: Deployment) -> Iterator[Change]:
     old, new = _differing_run(
-        [rule for rule in applied.bindings if rule.kind == kind], [rule for rule in wanted.bindings if rule.kind == kind]
+        [rule for rule in applied.bindings if rule.kind == kind],
+        [rule for rule in wanted.bindings if rule.kind == kind],
     )
     gone, come = Counter(old) - Counter(new), Counter(new) - Counter(old)
     kept_old, kept_new = _without(old, gone), _without(new, come)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-MINUTES = {"unit": 4.5, "contract": 1.0, "golden": 1.0, "e2e": 7.0}  # with installing and lint below the 15 minutes of a CI run
+MINUTES = {"unit": 4.5, "contract": 1.0, "golden": 1.0, "e2e": 7.0}  # beside installing and lint: 15 in all
 SKIPS = Path(__file__).with_name("skips.txt")  # how many tests skip where every program is installed
 
 
