@@ -252,14 +252,15 @@ async def test_closing_leaves_no_thread_and_no_descriptor(tmp_path: Path) -> Non
         pytest.skip("needs /proc")
     await asyncio.to_thread(int)  # the loop's own thread
     threads = {thread for thread in threading.enumerate() if thread.name == "watch"}
-    descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    for round_ in range(5):
+    descriptors, rounds = len(list(Path("/proc/self/fd").iterdir())), 5
+    for round_ in range(rounds):
         async with listening(tmp_path / f"{round_}") as (ear, watcher):
             watcher.watch({tmp_path / "deeper" / "still", tmp_path})
             (tmp_path / "deeper").mkdir(exist_ok=True)
             assert await ear.hears()
     assert {thread for thread in threading.enumerate() if thread.name == "watch"} == threads
-    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+    # One left a round would be five. Parts that earlier tests started may open one or two of their own meanwhile.
+    assert len(list(Path("/proc/self/fd").iterdir())) < descriptors + rounds
 
 
 async def test_closing_is_quick(tmp_path: Path) -> None:
