@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -19,11 +18,11 @@ from typing import Any
 
 from homunculus.testing.discord import Bot, Channel, DiscordServer, User
 from homunculus.testing.model import ModelServer
+from tests.e2e.lives import SAID, echo
 from tests.e2e.serving import Serving, serving, write
 
 TOKEN = "OUTAGE.bot.token-of-an-unlucky-bot"
 CROWD = 120  # so many that nobody meets the limit of answered turns a minute
-SAID = re.compile(r"\bsaid-\d+\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +76,6 @@ def drawn(count: int, rng: random.Random, *, silent: int) -> list[Fault]:
     found = [SILENT] * silent + rng.choices(FAULTS, [fault.weight for fault in FAULTS], k=count - silent)
     rng.shuffle(found)
     return found
-
-
-def echo(body: dict[str, Any]) -> str:
-    """Answer with the name of every message of the turn: with no history in the prompt it holds nothing else."""
-    return "heard " + " ".join(SAID.findall(body["messages"][-1]["content"]))
 
 
 @dataclass
