@@ -11,7 +11,7 @@ import pytest
 
 from homunculus.testing.discord import DiscordServer
 from homunculus.testing.model import ModelServer
-from tests.e2e import outages
+from tests.e2e import lives, outages
 from tests.e2e.serving import Serving, serving
 
 
@@ -41,7 +41,7 @@ async def test_what_was_said_while_the_program_was_down_is_answered_at_its_next_
             await world.settled(20)
             verdict = outages.judge(world, again)
     assert (verdict.lost, verdict.doubled, verdict.astray, verdict.foreign) == ((), (), (), 0)
-    order = [name for _, text in world.posts() for name in outages.SAID.findall(text)]
+    order = [name for _, text in world.posts() for name in lives.SAID.findall(text)]
     for place in (*world.public, world.private):
         here = [name for name in order if world.said[name] is place]
         assert here == [name for name, where in world.said.items() if where is place]
