@@ -22,6 +22,7 @@ from homunculus.characters.macros import expand
 from homunculus.config.load import Loader
 from homunculus.errors import Refused
 from homunculus.interfaces import (
+    Adapter,
     Backend,
     ChatModel,
     Expand,
@@ -163,6 +164,14 @@ class _Built:
         return self._group[self._name].build(*arguments, **more)
 
 
+class _BuiltAdapter(_Built):
+    """The same for an adapter: a platform that keeps something gets the bot's private folder."""
+
+    def __call__(self, spec: AdapterSpec, *, kept: Path, **more: Any) -> Adapter:
+        platform: Platform = self._group[self._name]
+        return platform.build(spec, **more, **({"folder": kept} if platform.keeps else {}))
+
+
 class _BuiltModel(_Built):
     """The same for a model: the services stand after its spec."""
 
@@ -188,10 +197,11 @@ def required_keys(provider: str) -> tuple[str, ...]:
 
 
 class Container(containers.DeclarativeContainer):
-    """Everything one running program is made of. `state` must be given, opened; the rest is built on demand."""
+    """Everything one running program is made of. `state`, opened, and `kept` must be given; the rest is built on demand."""
 
     state = providers.Dependency(instance_of=State)
     environ = providers.Object(os.environ)
+    kept: providers.Dependency[Path] = providers.Dependency(instance_of=Path)  # for what adapters keep between runs
     macros: providers.Object[Expand] = providers.Object(expand)
 
     loader = providers.Singleton(
@@ -220,7 +230,9 @@ class Container(containers.DeclarativeContainer):
         emit=bus.provided.emit,
     )
     # The local platform is part of this program's own server: its rooms outlive every adapter.
-    adapters = providers.FactoryAggregate(_factories(PLATFORMS, _Built, local={"hub": hub}))
+    adapters = providers.FactoryAggregate(
+        _factories(PLATFORMS, _BuiltAdapter, every={"kept": kept}, local={"hub": hub})
+    )
     models = providers.FactoryAggregate(_factories(PROVIDERS, _BuiltModel, every={"services": services}))
     memory = providers.FactoryAggregate(_factories(BACKENDS, _Built))
     prompts = providers.Singleton(BuildPrompt, macros)

@@ -18,6 +18,7 @@ from homunculus.model import (
     Address,
     Agent,
     Attempt,
+    CommandSpec,
     Completion,
     Event,
     HistoryLine,
@@ -54,7 +55,7 @@ class Adapter(Protocol):
     def abilities(self) -> frozenset[str]:
         """What this connection can do besides sending, published by `open`.
 
-        `typing`, `react`, `history`, `edit`, `private`: each promises the Protocol of the same name below.
+        `typing`, `react`, `history`, `edit`, `private`, `commands`: each promises the Protocol of the same name below.
         `persona` promises that a reply of persona `webhook` shows its author's own name.
         `nonce` promises that a reply sent again with the same id is deduplicated by the platform; a send for which that
         does not hold ends, when its fate is unknown, in an Uncertain that is final.
@@ -74,7 +75,17 @@ class Adapter(Protocol):
         """Hear exactly this, without reconnecting; return those places of the scope that cannot be seen."""
 
     async def send(self, address: Address, reply: Reply) -> str:
-        """Post one reply; return the platform's message id. Raise NotReady, Refused, or Uncertain."""
+        """Post one reply; return the platform's message id. Raise NotReady, Refused, or Uncertain.
+
+        A reply that quotes a native command (`Message.command`) is given as the platform wants commands answered.
+        """
+
+    async def locate(self, target: str) -> Address:
+        """Return where a person means by `target`: a place's id as a deployment names it, or `dm:<user>`.
+
+        `<place>#<thread>` names a thread or topic where the platform has them. Raise NotReady, or Refused when there is no
+        such place or the bot may not write there.
+        """
 
     async def closed(self) -> None:
         """Wait until the session dies by itself: return, or raise NotReady or Refused with the reason."""
@@ -90,6 +101,15 @@ class Aliases(Protocol):
     @property
     def aliases(self) -> frozenset[str]:
         """Those author ids, known after `open`."""
+
+
+@runtime_checkable
+class Hindered(Protocol):
+    """An adapter that may be connected and yet be kept from something that a person can put right."""
+
+    @property
+    def hindrances(self) -> tuple[str, ...]:
+        """What cannot work and the remedy, one sentence each, for `status`; known after `open`, empty when all is well."""
 
 
 @runtime_checkable
@@ -110,7 +130,36 @@ class React(Protocol):
 class Edit(Protocol):
     """Ability `edit`: change the text of a post of ours. Raises NotReady, Refused or Uncertain; twice does no harm."""
 
+    @property
+    def edit_every(self) -> float:
+        """The least number of seconds between two changes in a place that the platform bears for minutes on end."""
+
     async def edit(self, address: Address, message_id: str, reply: Reply) -> None: ...
+
+
+@runtime_checkable
+class Private(Protocol):
+    """Ability `private`: answer a command so that nobody but its author sees it."""
+
+    async def whisper(self, message: Message, text: str) -> bool:
+        """Show a text of at most `limit` characters to the author of a message alone; False where the platform cannot.
+
+        Raises NotReady, Refused or Uncertain.
+        """
+
+
+@runtime_checkable
+class Commands(Protocol):
+    """Ability `commands`: the platform completes commands while a person types them.
+
+    What a person gives that way is delivered as a Message with its `command` set.
+    """
+
+    async def offer(self, commands: tuple[CommandSpec, ...]) -> None:
+        """Make exactly these known to the platform; ask nothing of it when it knows them already.
+
+        Raises NotReady, Refused or Uncertain: typed commands work all the same.
+        """
 
 
 @runtime_checkable
@@ -128,6 +177,7 @@ class Platform:
     `endpoints` the per-platform keys (`api_base` …); `login` the keys that fix a session besides; `options` the
     platform's own live keys; `place` the binding filter that a `channels` entry stands for; `agent_places` gives every
     agent a place of its own (`@<agent id>`); `default_on` opens the default instance without being written.
+    `keeps` asks for a private folder of the bot, given to `build` as `folder`, for what must outlive a run.
     """
 
     name: str
@@ -140,6 +190,7 @@ class Platform:
     place: Literal["channel_ids", "chat_id"] = "channel_ids"
     agent_places: bool = False
     default_on: bool = False
+    keeps: bool = False
 
 
 BuildAdapter = Callable[[AdapterSpec], Adapter]

@@ -73,7 +73,11 @@ async def started(
         stack.enter_context(ProcessLock(identity.data_home, identity.bot_name))
         state = await State.open(state_path(identity.data_home, identity.bot_name))
         stack.push_async_callback(state.aclose)
-        container = Container(state=state, environ=dict(os.environ if environ is None else environ))
+        container = Container(
+            state=state,
+            kept=state_path(identity.data_home, identity.bot_name, ".kept"),
+            environ=dict(os.environ if environ is None else environ),
+        )
         stack.push_async_callback(container.http().aclose)
         program = _assembled(file, identity, container, state, only)
         stack.callback(RunFile(identity.data_home, identity.bot_name).remove)

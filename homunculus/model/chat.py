@@ -59,7 +59,8 @@ class Message:
     """One message as a platform delivered it. `time` in seconds since the epoch.
 
     `mentioned` is a platform mention (see the contract). An edit or a deletion carries the id of the message it is about.
-    `attachments` are the names, shown to the model as `[image: name]`.
+    `attachments` are the names, shown to the model as `[image: name]`. `command` is set on a command that was given in the
+    platform's own way: the line without its sign and without the bot's name, `npc status`.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Message:
     reply_to: str | None = None
     attachments: tuple[str, ...] = ()
     kind: Literal["posted", "edited", "deleted"] = "posted"
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,28 @@ class Reply:
     avatar: str = ""
     persona: Persona = "off"
     retried: bool = False  # the first try's fate is unknown: only a platform that deduplicates may be asked again
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """One argument of a command as a platform may offer it: `choices` are all its values, when they are few."""
+
+    name: str
+    about: str
+    required: bool = True
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """One command of the chat, `npc status` or `whoami`: its words, what it does in a line, its arguments in order.
+
+    Given natively, it is delivered as its words and the arguments' values in that order, joined by spaces.
+    """
+
+    words: tuple[str, ...]
+    about: str
+    parameters: tuple[ParameterSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

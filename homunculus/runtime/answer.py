@@ -36,8 +36,10 @@ class Answer:
         """Answer a batch on one generation. Raises Void when a message of it is not ours; every other end is an event."""
         turn = self._turn(generation, batch)
         self._post.begin(turn, batch)
-        if turn.agent.spec.stream and "edit" in batch.last.runner.abilities:
-            turn.preview = Preview(partial(self._post.open, turn), partial(self._post.edit, turn), self._sleep)
+        runner = batch.last.runner
+        if turn.agent.spec.stream and "edit" in runner.abilities:
+            publish, change = partial(self._post.open, turn), partial(self._post.edit, turn)
+            turn.preview = Preview(publish, change, self._sleep, runner.edit_every)
         acknowledged = batch.last.runner.acknowledge(turn.messages)
         try:
             outcome, reason = await self._through(turn, batch)

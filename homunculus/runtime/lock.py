@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from homunculus.errors import InUse, Refused
-from homunculus.runtime.private import private_folder, refusal, write_private
+from homunculus.private import private_folder, refusal, write_private
 
 RUN_SUFFIX = ".run.json"
 _TRIES, _PAUSE = 50, 0.01  # half a second for whoever only looks at the lock, or has not yet signed it

@@ -19,14 +19,14 @@ Change = Callable[[str, Reply], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[None]]
 
 FIRST_SECONDS = 1.5  # a quicker answer is simply posted
-PACE_SECONDS = 1.5  # the strictest platform allows about one change a second in a place, its other posts included
+PACE_SECONDS = 1.5  # nobody reads faster; a platform may want it slower
 
 
 class Preview:
     """The one growing post of a turn. `message_id` and `shown` say what a reader sees; `fault` why nothing more came."""
 
-    def __init__(self, publish: Publish, change: Change, sleep: Sleep) -> None:
-        self._publish, self._change, self._sleep = publish, change, sleep
+    def __init__(self, publish: Publish, change: Change, sleep: Sleep, pace: float = PACE_SECONDS) -> None:
+        self._publish, self._change, self._sleep, self._pace = publish, change, sleep, max(pace, PACE_SECONDS)
         self._make: Make = _nothing
         self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -53,7 +53,7 @@ class Preview:
             await self._pause(FIRST_SECONDS)
             while not self._over.is_set():
                 await self._step()
-                await self._pause(PACE_SECONDS)
+                await self._pause(self._pace)
         except HomunculusError as fault:
             self.fault = fault
         except Exception as error:  # noqa: BLE001 - whoever posts the rest is told, and nothing is said twice

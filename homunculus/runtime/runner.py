@@ -19,7 +19,7 @@ from functools import partial
 from loguru import logger
 
 from homunculus.errors import NotReady, Refused, Uncertain
-from homunculus.interfaces import Adapter, Aliases, BuildAdapter, Clock, PlatformHistory
+from homunculus.interfaces import Adapter, Aliases, BuildAdapter, Clock, Edit, Hindered, PlatformHistory
 from homunculus.model import AdapterSpec, Address, Message, Receipt, Reply, Scope
 from homunculus.model.events import AdapterState
 from homunculus.runtime.catchup import CatchUp, heard
@@ -60,7 +60,9 @@ class Runner:
         self.spec, self._lock, self._wires = spec, lock, wires
         self.abilities: frozenset[str] = frozenset()
         self.aliases: frozenset[str] = frozenset()
-        self.account, self.limit = "", 2000  # of the last session; a reply may be cut while the next one connects
+        # Of the last session; a reply may be cut while the next one connects.
+        self.account, self.limit, self.edit_every = "", 2000, 0.0
+        self.hindrances: tuple[str, ...] = ()
         self.state: AdapterState = "connecting"
         self.reason, self.since = "", wires.clock()
         self.unseen: frozenset[str] = frozenset()
@@ -230,9 +232,7 @@ class Runner:
         session = Session(self._wires.build(self.spec))
         try:
             if await self._unless_stopped(partial(self._open, session)):
-                self.account, self.limit = session.adapter.account, session.adapter.limit
-                self.abilities = session.adapter.abilities
-                self.aliases = session.adapter.aliases if isinstance(session.adapter, Aliases) else frozenset()
+                self._know(session.adapter)
                 self._rescoped.clear()
                 if await self._unless_stopped(partial(self._begin, session)):
                     self._move(session)
@@ -243,6 +243,12 @@ class Runner:
             if session.catch_up is not None:
                 self._unfetched = session.catch_up.unfetched
             await self._close(session)
+
+    def _know(self, adapter: Adapter) -> None:
+        self.account, self.limit, self.abilities = adapter.account, adapter.limit, adapter.abilities
+        self.aliases = adapter.aliases if isinstance(adapter, Aliases) else frozenset()
+        self.edit_every = adapter.edit_every if isinstance(adapter, Edit) else 0.0
+        self.hindrances = adapter.hindrances if isinstance(adapter, Hindered) else ()
 
     async def _open(self, session: Session) -> None:
         async def deliver(message: Message) -> Receipt:

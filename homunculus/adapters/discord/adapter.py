@@ -33,7 +33,7 @@ FETCHES = 20  # unknown places looked up one by one; beyond that they count as u
 class DiscordAdapter:
     """One Discord bot: an `Adapter` with `typing`, `react`, `edit`, `history`, `persona`, and a nonce that Discord enforces."""
 
-    limit = posting.LIMIT
+    limit, edit_every = posting.LIMIT, posting.EDIT_EVERY
     abilities = frozenset({"typing", "react", "edit", "history", "nonce", "persona"})
 
     def __init__(self, spec: AdapterSpec) -> None:
@@ -120,6 +120,21 @@ class DiscordAdapter:
         except HomunculusError as fault:
             self._notice(fault)
             raise
+
+    async def locate(self, target: str) -> Address:
+        """Return a channel or thread by its id, or with `dm:<user>` the direct conversation with a user."""
+        session, mapping = self._connected(), self._mapped()
+        try:
+            if target.startswith("dm:"):
+                user = await session.fetch_user(posting.number(target.removeprefix("dm:")))
+                return mapping.place(user.dm_channel or await user.create_dm())
+            number = posting.number(target)
+            channel = session.get_channel(number) or await session.fetch_channel(number)
+        except Exception as error:
+            raise faults.of_request(error, f"to find {target}") from error
+        if not isinstance(channel, discord.abc.Messageable) or not session.may_view(channel):
+            raise Refused(f"the bot cannot write in {target}: it is no channel of text, or closed to it")
+        return mapping.place(channel)
 
     def typing(self, address: Address) -> AbstractAsyncContextManager[None]:
         """Show that the bot is writing; never delays or fails what happens inside."""
@@ -265,6 +280,11 @@ class DiscordAdapter:
         if self._session is None or self._mapping is None:
             raise NotReady(f"{self.key} is not connected")
         return self._session
+
+    def _mapped(self) -> Mapping:
+        if self._mapping is None:
+            raise NotReady(f"{self.key} is not connected")
+        return self._mapping
 
     def _speaking(self) -> Personas:
         if self._session is None or self._personas is None:

@@ -80,6 +80,13 @@ class Mapping:
 
     # -- where
 
+    def place(self, channel: discord.abc.MessageableChannel) -> Address:
+        """Return the address of a channel, a thread or a direct conversation."""
+        guild = getattr(channel, "guild", None)
+        parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
+        other = channel.recipient.id if isinstance(channel, discord.DMChannel) and channel.recipient else None
+        return self._address(channel.id, guild.id if guild else None, parent_id, channel, other)
+
     def _address_of(self, message: discord.Message) -> Address:
         channel = message.channel
         guild_id = message.guild.id if message.guild else getattr(channel, "guild_id", None)

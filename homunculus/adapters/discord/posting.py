@@ -19,6 +19,7 @@ from homunculus.errors import Refused, Uncertain
 from homunculus.model import Address, Reply
 
 LIMIT = 2000
+EDIT_EVERY = 1.5  # seconds; Discord takes about one change a second in a place, its other posts included
 TYPING_EVERY = 8.0  # seconds; Discord shows it for ten
 SEEN = "✅"
 

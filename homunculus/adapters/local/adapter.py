@@ -46,6 +46,13 @@ class LocalAdapter:
             raise Refused(f"{self.key} takes at most {self.limit} characters in one post, not {len(reply.text)}")
         return self._hub.post(address, reply)
 
+    async def locate(self, target: str) -> Address:
+        """Return a room, which exists as soon as someone speaks there, or with `dm:<user>` that user's own."""
+        user = target.removeprefix("dm:")
+        if not user:
+            raise Refused(f"{target!r} names no local place; give a room, or dm:<user>")
+        return self.address(user, direct=target != user)
+
     async def closed(self) -> None:
         """Wait: a session inside this process does not die by itself."""
         await self._closed.wait()

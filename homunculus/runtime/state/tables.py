@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 
 from homunculus.errors import NotReady, Refused
-from homunculus.runtime.private import private_folder, refusal
+from homunculus.private import private_folder, refusal
 
 LOG_PAGES = 250  # of 4 KiB, before the log is folded into the file: on a disk with little room it must leave some
 BUSY_MS = 5_000  # an operator's backup may hold the file for a moment

@@ -268,6 +268,7 @@ class FakeAdapter:
     """One session of a token. It confirms to its platform after any receipt, and never after an exception."""
 
     limit = 2000
+    edit_every = 1.0
 
     def __init__(self, spec: AdapterSpec, world: World) -> None:
         self.spec, self.world = spec, world
@@ -308,6 +309,11 @@ class FakeAdapter:
         await self._suffer(self.server.send_mood)
         self.server.posts.append((address, reply))
         return f"post-{len(self.server.posts)}"
+
+    async def locate(self, target: str) -> Address:
+        if target == "nowhere":
+            raise Refused("there is no such place")
+        return Address(self.spec.platform, self.spec.key, self.account, target, label=f"{self.spec.key}:{target}")
 
     async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
         await self._suffer(self.server.edit_mood)

@@ -13,7 +13,7 @@ import pytest
 
 from homunculus.errors import Refused
 from homunculus.model import HistoryLine
-from homunculus.runtime.private import write_private
+from homunculus.private import write_private
 from homunculus.runtime.state import GenerationRow, State
 from homunculus.runtime.state import state as module
 from homunculus.runtime.state.tables import LADDER, connect, run
