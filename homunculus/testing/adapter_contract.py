@@ -39,6 +39,7 @@ COMMANDS = (
         ("npc", "mode"),
         "When the NPC answers here",
         (ParameterSpec("mode", "when it answers", choices=("mention", "always", "observe", "default")),),
+        private=True,
     ),
     CommandSpec(("whoami",), "Who you are to the bot"),
 )
