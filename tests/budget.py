@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-WORKERS = 2
 MINUTES = {
     "unit": 8.0,
     "contract": 3.0,
