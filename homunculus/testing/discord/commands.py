@@ -49,18 +49,30 @@ class CommandRoutes:
     async def list(self, call: Call) -> Answer:
         bot = _own(call)
         self.reads[bot.application_id] += 1
-        return 200, self.commands.get(bot.application_id, [])
+        return 200, self.of(bot)
 
     async def overwrite(self, call: Call) -> Answer:
         """Replace all; what keeps its name keeps its id."""
         bot = _own(call)
         commands = read_commands(parse_json(await json_body(call.request)))
         call.note({"commands": commands})
-        old = {command["name"]: command for command in self.commands.get(bot.application_id, [])}
+        old = {command["name"]: command for command in self.of(bot)}
         self.commands[bot.application_id] = [self._numbered(bot, one, old.get(one["name"])) for one in commands]
         self.writes[bot.application_id] += 1
         self._front.changed()
         return 200, self.commands[bot.application_id]
+
+    def of(self, bot: Bot) -> list[Json]:
+        """List the commands of a bot as Discord words them."""
+        return self.commands.get(bot.application_id, [])
+
+    def words(self, bot: Bot) -> list[str]:
+        """List what people can complete: `npc status`, `whoami`."""
+        return [
+            " ".join(filter(None, (command["name"], inner)))
+            for command in self.of(bot)
+            for inner in [one["name"] for one in command.get("options", []) if one["type"] == SUBCOMMAND] or [""]
+        ]
 
     def _numbered(self, bot: Bot, command: Json, old: Json | None) -> Json:
         if old is not None and {**old, "id": "", "version": ""} == {**_worded(bot, command), "id": "", "version": ""}:
