@@ -43,10 +43,10 @@ class CommandRoutes:
 
     def add_to(self, app: web.Application, prefix: str) -> None:
         template = "/applications/{application_id}/commands"
-        for method, handler in (("GET", self.list), ("PUT", self.overwrite)):
+        for method, handler in (("GET", self.read), ("PUT", self.overwrite)):
             app.router.add_route(method, prefix + template, self._front.wrap(template, handler))
 
-    async def list(self, call: Call) -> Answer:
+    async def read(self, call: Call) -> Answer:
         bot = _own(call)
         self.reads[bot.application_id] += 1
         return 200, self.of(bot)

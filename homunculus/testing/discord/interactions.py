@@ -25,7 +25,7 @@ from homunculus.testing.discord.mentions import resolve, snowflake
 from homunculus.testing.discord.refusals import Json, invalid_form, refuse
 from homunculus.testing.discord.rest import Answer, Front
 from homunculus.testing.discord.routes import json_body
-from homunculus.testing.discord.world import PRIVATE, Bot, Channel, Message, User
+from homunculus.testing.discord.world import GRANTED_ON_INVITE, PERMISSIONS, PRIVATE, Bot, Channel, Message, User
 
 ANSWER, DEFER = 4, 5
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
@@ -127,7 +127,7 @@ class Interactions:
 
     def _word(self, one: Interaction, data: Json) -> Json:
         guild = self._world.guilds.get(one.channel.guild_id or 0)
-        granted = {name for name in wire.PERMISSIONS if self._world.may(one.bot, one.channel, name)}
+        granted = {name for name in PERMISSIONS if self._world.may(one.bot, one.channel, name)}
         body: Json = {
             "id": str(one.id),
             "application_id": str(one.bot.application_id),
@@ -146,7 +146,7 @@ class Interactions:
         }
         if guild is None:
             return {**body, "user": wire.user(one.user)}
-        member = {**wire.member(guild, one.user), "permissions": wire.bits(set(wire.GRANTED_ON_INVITE))}
+        member = {**wire.member(guild, one.user), "permissions": wire.bits(GRANTED_ON_INVITE)}
         told = {"id": str(guild.id), "locale": "en-US", "features": []}
         return {**body, "guild": told, "guild_id": str(guild.id), "guild_locale": "en-US", "member": member}
 

@@ -242,8 +242,7 @@ class DiscordServer:
         A reply mentions the author it answers, as Discord's own client does.
         """
         person = _account(author)
-        if channel.type == PRIVATE and person not in channel.recipients:
-            raise ValueError(f"{person.name} is not in this private channel; open one with server.open_dm(bot, user)")
+        _check_presence(channel, person)
         missing = [one for one in map(_account, mentions) if f"<@{one.id}>" not in content]
         content = " ".join([*(f"<@{one.id}>" for one in missing), content]).strip()
         mint = self._world.snowflakes.mint
@@ -289,6 +288,7 @@ class DiscordServer:
 
         `bot` names one where several offer it.
         """
+        _check_presence(channel, author)
         guild = self._world.guilds.get(channel.guild_id or 0)
         here = [
             one
@@ -487,6 +487,11 @@ class DiscordServer:
 
 def _account(one: User | Bot) -> User:
     return one.user if isinstance(one, Bot) else one
+
+
+def _check_presence(channel: Channel, person: User) -> None:
+    if channel.type == PRIVATE and person not in channel.recipients:
+        raise ValueError(f"{person.name} is not in this private channel; open one with server.open_dm(bot, user)")
 
 
 def _source(predicate: Callable[..., Any]) -> str:
