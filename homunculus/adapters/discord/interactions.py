@@ -20,13 +20,14 @@ from loguru import logger
 
 from homunculus.adapters.discord import faults, posting
 from homunculus.adapters.discord.session import Session
-from homunculus.errors import HomunculusError, NotReady, Uncertain
+from homunculus.errors import HomunculusError, NotReady, Refused, Uncertain
 from homunculus.interfaces import Deliver
 from homunculus.model import Message, Receipt, Reply
 
 LIFE = 15 * 60.0 - 10  # seconds for which a token is used; Discord takes it for fifteen minutes
 MOST = 1000  # commands remembered at a time
 ACKNOWLEDGE_PATIENCE = 5.0  # seconds; after three of them Discord tells the person that nobody answered
+ACKNOWLEDGE_EVERY = 0.25  # seconds between two tries; a second one does no harm
 CLOSE_PATIENCE = 2.0  # seconds for acknowledgements on their way when we close
 NOBODY = "No NPC answers here at the moment."
 FAILED = "That command could not be taken; please try it again later."
@@ -147,26 +148,31 @@ class Interactions:
         await self._first(interaction, {"type": _ANSWER, "data": data})
 
     async def _first(self, interaction: discord.Interaction, body: dict[str, Any]) -> bool:
-        """Make the first answer; False where it came too late, and the person reads already that there is none."""
-        route = Route(
-            "POST",
-            # discord.py counts limits by these two names, and has no others for a token in a path.
-            "/interactions/{webhook_id}/{webhook_token}/callback",
-            webhook_id=interaction.id,
-            webhook_token=interaction.token,
-        )
+        """Make the first answer; False where none arrived in time, and the person reads already that there is none."""
         try:
             async with asyncio.timeout(ACKNOWLEDGE_PATIENCE):
-                await self._session.http.request(route, json=body)
-        except Exception as error:  # noqa: BLE001 - whatever kept us from it, the person was told that nobody answered
-            # Already: an earlier try of this very request arrived, and only its answer was lost.
-            if not (isinstance(error, discord.HTTPException) and error.code == _ALREADY):
-                reason = str(faults.of_request(error, "the first answer to a command"))
-                logger.bind(adapter=self._key, command=interaction.id, reason=reason).warning(
-                    "A command could not be acknowledged; it is left, for its author was told that nobody answered"
-                )
-                return False
+                await self._acknowledge(interaction, body)
+        except (HomunculusError, TimeoutError) as error:
+            reason = str(error) or f"not done after {ACKNOWLEDGE_PATIENCE:g} s"
+            logger.bind(adapter=self._key, command=interaction.id, reason=reason).warning(
+                "A command could not be acknowledged; it is left, for its author was told that nobody answered"
+            )
+            return False
         return True
+
+    async def _acknowledge(self, interaction: discord.Interaction, body: dict[str, Any]) -> None:
+        while True:
+            try:
+                await self._session.once(_callback(interaction), json=body)
+            except Exception as error:
+                if isinstance(error, discord.HTTPException) and error.code == _ALREADY:
+                    return  # an earlier try arrived, and only its answer was lost
+                fault = faults.of_request(error, "the first answer to a command")
+                if isinstance(fault, Refused):
+                    raise fault from error
+                await asyncio.sleep(ACKNOWLEDGE_EVERY)
+            else:
+                return
 
     async def _told(self, message: Message, text: str) -> None:
         try:
@@ -294,6 +300,12 @@ class Interactions:
 def _turn(reply: Reply) -> str:
     """Return what the ids of a turn's replies have in common; only the first of them quotes."""
     return reply.id.rpartition(".")[0]
+
+
+def _callback(interaction: discord.Interaction) -> Route:
+    # discord.py counts limits by these two names, and has no others for a token in a path.
+    path = "/interactions/{webhook_id}/{webhook_token}/callback"
+    return Route("POST", path, webhook_id=interaction.id, webhook_token=interaction.token)
 
 
 def _route(method: str, one: Pending, rest: str) -> Route:

@@ -49,20 +49,29 @@ class Interaction:
     original: int | None = None  # the id of the first answer, also when it is gone
     messages: dict[int, Message] = field(default_factory=dict, repr=False)
 
+    def message(self, number: int) -> Message | None:
+        """Find an answer by its id; one that all see may have been deleted by whoever may delete messages there."""
+        message = self.messages.get(number)
+        gone = message is not None and not message.flags & EPHEMERAL and number not in self.channel.log
+        return None if gone else message
+
     @property
     def thinking(self) -> bool:
         """Tell whether people see `… is thinking`."""
-        return any(message.flags & LOADING for message in self.messages.values())
+        return any(message.flags & LOADING for message in self._present())
 
     @property
     def answers(self) -> list[Message]:
         """List what its author sees by way of an answer, oldest first."""
-        return [message for message in self.messages.values() if not message.flags & LOADING]
+        return [message for message in self._present() if not message.flags & LOADING]
 
     @property
     def whispers(self) -> list[Message]:
         """List those answers that nobody but its author sees."""
         return [message for message in self.answers if message.flags & EPHEMERAL]
+
+    def _present(self) -> list[Message]:
+        return [message for number, message in self.messages.items() if self.message(number)]
 
 
 class Interactions:
@@ -186,7 +195,7 @@ class Interactions:
 
     async def follow_up(self, request: web.Request, one: Interaction) -> Answer:
         draft, flags = _read_answer(self._front.note(request, parse_object(await json_body(request))))
-        original = one.messages.get(one.original or 0)
+        original = one.message(one.original or 0)
         if original is not None and original.flags & LOADING:
             # The first one takes the place of what is being thought about, and is seen by whom that was.
             self._fill(one, original, draft)
@@ -262,7 +271,7 @@ class Interactions:
 def _message(request: web.Request, one: Interaction) -> Message:
     written = request.match_info["message_id"]
     number = one.original if written == _ORIGINAL else snowflake(written, "message_id")
-    message = one.messages.get(number or 0)
+    message = one.message(number or 0)
     if message is None:
         raise refuse(refusals.UNKNOWN_MESSAGE)
     return message

@@ -325,6 +325,16 @@ async def test_a_deferred_answer_can_be_taken_back_and_what_follows_be_private(s
     assert said(stage) == []
 
 
+async def test_an_answer_that_a_person_deleted_is_10008(stage: Stage) -> None:
+    one = await given(stage)
+    await first(stage, one)
+    stage.server.delete(stage.server.messages(stage.channel)[0])
+    assert not one.thinking
+    assert code(await later(stage, one, "PATCH", body={"content": "x"})) == (404, 10008)
+    assert (await later(stage, one, "POST", "", {"content": "after all"})).status == 200
+    assert said(stage) == ["after all"]
+
+
 async def test_each_answer_can_be_read_changed_and_deleted_by_its_id(stage: Stage) -> None:
     one = await given(stage)
     await first(stage, one, {"type": ANSWER, "data": {"content": "one"}})
