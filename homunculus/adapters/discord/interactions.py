@@ -82,10 +82,11 @@ class Interactions:
         private: bool,
     ) -> None:
         """Acknowledge a command and hand its message over, from soon on; without a message say that nobody answers."""
-        if str(interaction.id) in self._pending:
+        name = f"{self._key} command {interaction.id}"
+        if str(interaction.id) in self._pending or any(task.get_name() == name for task in self._tasks):
             return
         work = self._taken(interaction, message, hand_over, private) if message else self._turned_away(interaction)
-        task = asyncio.create_task(work, name=f"{self._key} command {interaction.id}")
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -436,12 +436,12 @@ class DiscordServer:
             socket.unmute()
 
     def duplicate(self, bot: Bot, n: int = 1) -> None:
-        """Dispatch each of the next `n` message events twice, under two sequence numbers."""
+        """Dispatch each of the next `n` messages or commands twice, under two sequence numbers."""
         for session in self._gateway.sessions_of(bot):
             session.doubling += n
 
     def reorder(self, bot: Bot, n: int = 1) -> None:
-        """Dispatch each of the next `n` message events after the one that follows it, a quarter of a second late at most."""
+        """Dispatch each of the next `n` messages or commands after the one that follows it, a quarter of a second late at most."""
         for session in self._gateway.sessions_of(bot):
             session.swapping += n
 

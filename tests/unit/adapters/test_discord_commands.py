@@ -58,6 +58,8 @@ async def playing(
 
 def gave(table: Table, words: str, channel: Channel | None = None, **values: str) -> Interaction:
     names = {name.replace("_", "-"): value for name, value in values.items()}
+    if words == "npc mode":
+        names = {"mode": "always"}
     return table.server.command(channel or table.tavern, table.ana, words, names)
 
 
@@ -184,7 +186,7 @@ async def test_a_command_is_told_as_its_line_with_who_and_where(table: Table) ->
     async with playing(table):
         typed = table.server.post(table.tavern, table.ana, "hello")
         hello = await table.next()
-        one = gave(table, "npc mode", mode="always")
+        one = gave(table, "npc mode")
         message = await table.next()
     assert (message.id, message.command, message.text) == (str(one.id), "npc mode always", "/npc mode always")
     assert (message.address, message.address.label) == (hello.address, hello.address.label)
@@ -251,7 +253,7 @@ async def test_where_nobody_takes_a_command_its_author_is_told_in_private(table:
         return Receipt.IGNORED
 
     async with playing(table, deliver=ignore):
-        one = gave(table, words, **({"mode": "always"} if words == "npc mode" else {}))
+        one = gave(table, words)
         await table.server.wait_for(lambda _: whispers(table) == [NOBODY])
         assert not one.thinking
     assert table.server.messages(table.tavern) == []
@@ -310,6 +312,26 @@ async def test_an_acknowledgement_in_doubt_is_made_again(table: Table, status: i
         assert one.thinking
 
 
+async def test_a_command_that_is_told_twice_is_heard_once(table: Table) -> None:
+    async with playing(table):
+        table.server.duplicate(table.bot)
+        one = gave(table, "whoami")
+        assert (await table.next()).id == str(one.id)
+        table.server.post(table.tavern, table.ana, "hello")
+        assert (await table.next()).text == "hello"
+    assert len([r for r in table.server.requests if r.path.endswith("/callback")]) == 1
+
+
+async def test_what_is_only_thought_about_is_not_heard_as_said(table: Table) -> None:
+    async with playing(table) as adapter:
+        one = gave(table, "whoami")
+        message = await table.next()
+        await adapter.send(message.address, part("Ana.", quotes=message.id))
+        end = table.server.post(table.tavern, table.ana, "bye")
+        assert (await table.heard.get()).id == str(end.id)
+    assert answers(one) == ["Ana."]
+
+
 async def test_a_command_that_was_acknowledged_too_late_is_left() -> None:
     async with DiscordServer(interaction_patience=-1) as server:
         table = table_of(server)
@@ -336,7 +358,7 @@ async def test_a_public_answer_is_seen_by_all_and_pings_nobody(table: Table) -> 
 
 async def test_a_private_answer_is_seen_by_its_author_alone(table: Table) -> None:
     async with playing(table) as adapter:
-        gave(table, "npc mode", mode="always")
+        gave(table, "npc mode")
         message = await table.next()
         await adapter.send(message.address, part("It answers everything.", quotes=message.id))
     assert whispers(table) == ["It answers everything."]
@@ -359,7 +381,7 @@ async def test_a_long_answer_goes_on_in_posts_of_its_own_for_the_same_eyes(
 ) -> None:
     texts = ["one" * 600, "two" * 600, "three" * 300]
     async with playing(table) as adapter:
-        one = gave(table, words, **({"mode": "always"} if private else {}))
+        one = gave(table, words)
         given = (await table.next()).id
         for number, text in enumerate(texts):
             quotes = given if number == 0 else None
@@ -384,11 +406,11 @@ async def test_a_reply_that_is_sent_again_is_said_once(table: Table) -> None:
 @pytest.mark.parametrize("words", ["whoami", "npc mode"])
 async def test_an_answer_can_be_changed(table: Table, words: str) -> None:
     async with playing(table) as adapter:
-        one = gave(table, words, **({"mode": "always"} if words == "npc mode" else {}))
+        one = gave(table, words)
         reply = part("A", quotes=(await table.next()).id)
         posted = await adapter.send(table.address(), reply)
-        more = part("B", "t1", quotes=reply.quotes)
-        later = await adapter.send(table.address(), replace(more, id="t1.1", quotes=None))
+        more = replace(part("B"), id="t1.1")
+        later = await adapter.send(table.address(), more)
         await adapter.edit(table.address(), posted, replace(reply, text="Ana."))
         await adapter.edit(table.address(), later, replace(more, text="Ben."))
     assert answers(one) == ["Ana.", "Ben."]
@@ -396,8 +418,8 @@ async def test_an_answer_can_be_changed(table: Table, words: str) -> None:
 
 async def test_a_whisper_takes_the_place_of_the_answer_and_the_next_comes_after_it(table: Table) -> None:
     async with playing(table) as adapter:
-        for words, values in (("npc mode", {"mode": "always"}), ("whoami", {})):
-            one = gave(table, words, **values)
+        for words in ("npc mode", "whoami"):
+            one = gave(table, words)
             message = await table.next()
             assert await adapter.whisper(message, "Between")
             assert await adapter.whisper(message, "us.")
@@ -519,7 +541,7 @@ async def test_what_is_remembered_has_an_end(table: Table, monkeypatch: pytest.M
 
 async def test_what_nobody_will_answer_any_more_is_taken_back_at_the_end(table: Table) -> None:
     async with playing(table) as adapter:
-        given = [gave(table, "whoami"), gave(table, "npc mode", mode="always"), gave(table, "npc status")]
+        given = [gave(table, "whoami"), gave(table, "npc mode"), gave(table, "npc status")]
         heard = {message.id: message for message in [await table.next() for _ in given]}
         await adapter.send(table.address(), part("It waits.", quotes=str(given[2].id)))
         assert set(heard) == {str(one.id) for one in given}
