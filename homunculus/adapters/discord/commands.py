@@ -177,4 +177,4 @@ def _given(data: Mapping[str, Any]) -> tuple[Words, dict[str, str]]:
     while options and "value" not in options[0]:
         words.append(str(options[0]["name"]))
         options = options[0].get("options") or []
-    return tuple(words), {str(one["name"]): " ".join(str(one["value"]).split()) for one in options}
+    return tuple(words), {str(one["name"]): str(one["value"]).strip() for one in options}

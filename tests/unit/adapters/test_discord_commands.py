@@ -71,6 +71,10 @@ def answers(one: Interaction) -> list[str]:
     return [message.content for message in one.answers]
 
 
+async def answered(table: Table, one: Interaction) -> None:
+    await table.server.wait_for(lambda _: one.answers)
+
+
 def pending(adapter: DiscordAdapter) -> int:
     assert adapter._interactions is not None
     return len(adapter._interactions._pending)
@@ -198,9 +202,9 @@ async def test_arguments_stand_in_the_commands_own_order_and_keep_their_words(ta
     async with playing(table):
         gave(table, "check", skill="spot hidden", bonus_dice="2")
         gave(table, "check", skill="stealth")
-        gave(table, "npc remember", text="  the lake \n is deep ")
+        gave(table, "npc remember", text="  the lake\nis  deep ")
         lines = [(await table.next()).command for _ in range(3)]
-    assert sorted(lines) == ["check 2 spot hidden", "check stealth", "npc remember the lake is deep"]
+    assert sorted(lines) == ["check 2 spot hidden", "check stealth", "npc remember the lake\nis  deep"]
 
 
 async def test_a_thread_and_a_direct_conversation_are_heard_and_answered(table: Table) -> None:
@@ -265,7 +269,7 @@ async def test_out_of_scope_nothing_is_heard_and_the_author_is_told_in_private(t
     async with playing(table, scope=Scope(places=frozenset({str(table.tavern.id)}))):
         for place in (harbour, private):
             one = gave(table, "whoami", place)
-            await table.server.wait_for(lambda _, one=one: one.answers)
+            await answered(table, one)
             assert (answers(one), whispers(table, place)) == ([NOBODY], [NOBODY])
             assert table.server.messages(place) == []
         gave(table, "whoami")
