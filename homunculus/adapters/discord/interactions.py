@@ -111,7 +111,9 @@ class Interactions:
 
     async def let_go(self) -> None:
         """Take back every `… is thinking` that this session will not answer any more, as far as there is time."""
-        waiting = [one for one in self._pending.values() if not one.filled and self._alive(one.id)]
+        waiting = [
+            one for one in self._pending.values() if one.claimed is None and self._alive(one.id) and not one.filled
+        ]
         if not waiting:
             return
         try:

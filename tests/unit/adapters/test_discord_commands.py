@@ -448,8 +448,9 @@ async def test_an_answer_whose_place_a_person_deleted_is_said_after_all(table: T
     assert table.said() == ["Ana."]
 
 
-async def test_answers_are_given_where_the_bot_may_not_write(table: Table) -> None:
-    table.server.deny(table.bot, table.tavern, "send_messages")
+@pytest.mark.parametrize("permission", ["send_messages", "view_channel"])
+async def test_answers_are_given_where_the_bot_may_not_write_or_look(table: Table, permission: str) -> None:
+    table.server.deny(table.bot, table.tavern, permission)
     async with playing(table) as adapter:
         one = gave(table, "whoami")
         await adapter.send(table.address(), part("Ana.", quotes=(await table.next()).id))
@@ -551,6 +552,17 @@ async def test_what_nobody_will_answer_any_more_is_taken_back_at_the_end(table: 
         assert set(heard) == {str(one.id) for one in given}
     assert [(one.thinking, answers(one)) for one in given] == [(False, []), (False, []), (False, ["It waits."])]
     assert pending(adapter) == 0
+
+
+async def test_an_answer_on_its_way_is_not_taken_back_at_the_end(table: Table) -> None:
+    async with playing(table) as adapter:
+        one = gave(table, "whoami")
+        message = await table.next()
+        table.server.slow("@original", 0.3)
+        sending = asyncio.create_task(adapter.send(message.address, part("Ana.", quotes=message.id)))
+        await table.server.wait_for(lambda _: one.answers)
+    await asyncio.gather(sending, return_exceptions=True)
+    assert answers(one) == ["Ana."]
 
 
 async def test_the_token_of_a_command_reaches_no_log(table: Table, caplog: pytest.LogCaptureFixture) -> None:
