@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from homunculus.testing.discord.door import Door
 from homunculus.testing.discord.faults import Fault, Faults
 from homunculus.testing.discord.gateway import Gateway, GatewaySettings
 from homunculus.testing.discord.hub import Hub, Typing
@@ -36,6 +35,7 @@ from homunculus.testing.discord.world import (
     Webhook,
     World,
 )
+from homunculus.testing.door import Door
 
 
 class DiscordServer:
