@@ -45,8 +45,10 @@ EDIT_NOT_FOUND: Final[_Row] = (400, "Bad Request: message to edit not found")
 NOT_EDITABLE: Final[_Row] = (400, "Bad Request: message can't be edited")
 NOT_MODIFIED: Final[_Row] = (
     400,
-    "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a "
-    "current content and reply markup of the message",
+    (
+        "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as a "
+        "current content and reply markup of the message"
+    ),
 )
 REACT_NOT_FOUND: Final[_Row] = (400, "Bad Request: message to react not found")
 REACTION_INVALID: Final[_Row] = (400, "Bad Request: REACTION_INVALID")

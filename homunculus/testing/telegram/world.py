@@ -16,6 +16,17 @@ Kind = Literal["private", "group", "supergroup", "channel"]
 Json = dict[str, Any]
 
 TOKEN: Final = re.compile(r"(?P<id>[0-9]{1,16}):[A-Za-z0-9_-]{3,}")
+# What tells of something that happened rather than being said: every bot in the chat gets it.
+_SERVICE: Final = frozenset(
+    {
+        "migrate_to_chat_id",
+        "migrate_from_chat_id",
+        "forum_topic_created",
+        "new_chat_members",
+        "left_chat_member",
+        "pinned_message",
+    }
+)
 _PING: Final = re.compile(r"(?<![A-Za-z0-9_])@([A-Za-z][A-Za-z0-9_]{3,31})")
 
 
