@@ -153,7 +153,7 @@ class World:
         if number in self.bots:
             raise ValueError(f"bot {number} exists already; give every bot a number of its own")
         user = self.users[number] = User(
-            number, name, username or f"{re.sub(r'[^A-Za-z0-9]', '', name) or 'x'}_bot", True
+            number, name, username or f"{re.sub(r'[^A-Za-z0-9]', '', name) or 'x'}_bot", bot=True
         )
         bot = self.bots[number] = Bot(user, token, privacy)
         return bot
