@@ -17,7 +17,7 @@ from telegram.error import (
 from homunculus.adapters.telegram.client import Failed, Unauthorized
 from homunculus.errors import HomunculusError, NotReady, Refused, Uncertain
 
-_NO_TOKEN = (
+_REMEDY = (
     "Telegram does not accept the token; send /token to @BotFather for the bot's present one, or /revoke for a new one, "
     "and put it into .env"
 )
@@ -30,7 +30,7 @@ class BadToken(Refused):
     """Say that the whole session is as good as dead, not this request alone."""
 
     def __init__(self) -> None:
-        super().__init__(_NO_TOKEN)
+        super().__init__(_REMEDY)
 
 
 class SecondPoller(NotReady):

@@ -140,20 +140,34 @@ class Polling:
 
     async def _delivered(self, updates: list[Any]) -> bool:
         """Deliver what is not done yet and move the offset; tell whether all of it is settled."""
-        chains: dict[str, list[tuple[int, Message]]] = {}
+        last: dict[str, asyncio.Task[bool]] = {}
+        deliveries: list[asyncio.Task[bool]] = []
         ids = self._ids(updates)
         for number, update in zip(ids, updates, strict=True):
             message = None if number in self._done else self._readable(number, update)
             if message is None:
                 self._done.add(number)
-            else:
-                chains.setdefault(message.address.conversation, []).append((number, message))
+                continue
+            place = message.address.conversation
+            work = self._recorded_after(last.get(place), number, message)
+            last[place] = asyncio.create_task(work, name=f"{self._key} message {message.id}")
+            deliveries.append(last[place])
+        await self._all(deliveries)
+        return self._advance(ids)
+
+    async def _all(self, deliveries: list[asyncio.Task[bool]]) -> None:
+        if not deliveries:
+            return
         self._delivering = True
         try:
-            await asyncio.gather(*map(self._chain, chains.values()))
+            await asyncio.wait(deliveries)
         finally:
             self._delivering = False
-        return self._advance(ids)
+            late = [delivery for delivery in deliveries if not delivery.done()]
+            for delivery in late:
+                delivery.cancel()
+            if late:
+                await asyncio.wait(late)
 
     @staticmethod
     def _ids(updates: list[Any]) -> list[int]:
@@ -177,12 +191,12 @@ class Polling:
             return None
         return message
 
-    async def _chain(self, chain: list[tuple[int, Message]]) -> None:
-        """Deliver the messages of one place in their order, up to the first that cannot be recorded now."""
-        for number, message in chain:
-            if not await self._recorded(number, message):
-                return
-            self._done.add(number)
+    async def _recorded_after(self, before: asyncio.Task[bool] | None, number: int, message: Message) -> bool:
+        """Deliver a message once the one before it in its place is recorded; leave it where that one is not."""
+        if (before is not None and not await before) or not await self._recorded(number, message):
+            return False
+        self._done.add(number)
+        return True
 
     async def _recorded(self, number: int, message: Message) -> bool:
         log = logger.bind(adapter=self._key, message=message.id, place=message.address.label)

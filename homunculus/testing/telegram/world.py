@@ -1,7 +1,7 @@
 """The state of the loopback Telegram: people, bots, chats, topics, messages, and who is where.
 
 Owns every fact the server can answer with. Never touches a socket and never makes an update.
-Message ids count up in each chat, and are the same for every bot in it.
+Message ids count up in each chat, from a start of its own, and are the same for every bot in it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,9 @@ class World:
             number = -next(self._groups) if kind == "group" else -1_000_000_000_000 - next(self._supergroups)
         if number in self.chats:
             raise ValueError(f"chat {number} exists already; leave `id` out to have one made")
-        chat = self.chats[number] = Chat(number, kind, title, forum=forum)
+        # A chat has a past: its next message is hardly ever the first.
+        past = count(1_001 + 1_000 * len(self.chats))
+        chat = self.chats[number] = Chat(number, kind, title, forum=forum, numbers=past)
         return chat
 
     def private(self, user: User) -> Chat:
