@@ -52,14 +52,15 @@ class Front:
         arrived = time.monotonic()
         method, bot = request.match_info["method"], self._world.bot_with(request.match_info["token"])
         form: Json = {}
-        status, body, cut = 200, None, False
+        status, body, cut = 500, None, True
         try:
             form = await parameters(request)
             status, body, cut = await self._answer(request, method, bot, form)
+        except Refusal as refusal:
+            status, body, cut = refusal.status, refusal.body(), False
         finally:
-            self._note(
-                Request(method, 0 if cut else status, bot.id if bot else 0, form, arrived, time.monotonic() - arrived)
-            )
+            seconds = time.monotonic() - arrived
+            self._note(Request(method, 0 if cut else status, bot.id if bot else 0, form, arrived, seconds))
         if cut:
             if request.transport is not None:
                 request.transport.abort()

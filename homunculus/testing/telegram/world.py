@@ -191,7 +191,7 @@ class World:
         chat, author = message.chat, message.author
         if bot.id not in chat.members or (author is not None and author.bot and message.sender_chat is None):
             return False
-        if chat.kind == "private" or not bot.privacy or bot.id in chat.admins or (not message.text and message.more):
+        if chat.kind == "private" or not bot.privacy or bot.id in chat.admins or _SERVICE & message.more.keys():
             return True
         return self._meant_for(bot, message)
 
