@@ -13,7 +13,6 @@ from typing import Any, Self
 from aiohttp import web
 
 from homunculus.testing.discord.commands import CommandRoutes
-from homunculus.testing.discord.door import Door
 from homunculus.testing.discord.faults import Fault, Faults
 from homunculus.testing.discord.gateway import Gateway, GatewaySettings
 from homunculus.testing.discord.hub import Hub, Typing
@@ -38,6 +37,7 @@ from homunculus.testing.discord.world import (
     Webhook,
     World,
 )
+from homunculus.testing.door import Door
 
 
 class DiscordServer:

@@ -39,7 +39,7 @@ class Door:
         """Listen again at once; serving what has queued up meanwhile starts with the next turn of the loop."""
         if self._server is None and self._opening is None:
             self._socket.listen(128)
-            self._opening = asyncio.create_task(self._reopen(), name="discord door")
+            self._opening = asyncio.create_task(self._reopen(), name="loopback door")
 
     async def _reopen(self) -> None:
         await self.open()

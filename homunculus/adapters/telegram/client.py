@@ -1,0 +1,144 @@
+"""One bot's HTTP client: python-telegram-bot's, with the status of an answer kept and its limiter waiting within bounds.
+
+Owns the requests of one session; never retries one, and never decides what a failure means for a reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+import httpx
+from telegram.error import BadRequest, InvalidToken, NetworkError, RetryAfter
+from telegram.ext import AIORateLimiter, ExtBot
+from telegram.request import HTTPXRequest
+
+Json = dict[str, Any]
+API_BASE: Final = "https://api.telegram.org/bot"
+FILE_BASE: Final = "https://api.telegram.org/file/bot"
+KINDS: Final = ("message", "edited_message")
+CONNECT_SECONDS, ANSWER_SECONDS = 8.0, 30.0
+LIMITER_SECONDS = 15.0  # a place whose limit takes longer holds back the reply, not the program's hand
+_COUNTED: Final = frozenset({"sendMessage", "editMessageText"})
+# Telegram's only sign that a text is there already: it has no code for it.
+_NOT_MODIFIED: Final = "Bad Request: message is not modified"
+
+
+class Unauthorized(InvalidToken):
+    """Say that Telegram does not accept the token (401); a 404 is an InvalidToken to the library as well."""
+
+
+class Failed(NetworkError):
+    """Say that Telegram answered with a failure of its own (5xx)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
+class NotModified(BadRequest):
+    """Say that a post has this text already."""
+
+
+class _Wire(HTTPXRequest):
+    """Tell apart what the library does not."""
+
+    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
+        status, body = await super().do_request(*args, **kwargs)
+        if status == 401:
+            raise Unauthorized
+        if status >= 500:
+            raise Failed(status)
+        if status == 400 and _description(body).startswith(_NOT_MODIFIED):
+            raise NotModified(_NOT_MODIFIED)
+        return status, body
+
+
+def _description(body: bytes) -> str:
+    try:
+        return str(json.loads(body).get("description", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+class _Pace(AIORateLimiter):
+    """The library's limiter for what Telegram counts: posts and edits, not signs of writing and reactions.
+
+    It waits a little and then says how much longer it would: whoever repeats requests waits better. It repeats none.
+    """
+
+    async def process_request(
+        self,
+        callback: Callable[..., Coroutine[Any, Any, Any]],
+        args: Any,
+        kwargs: dict[str, Any],
+        endpoint: str,
+        data: dict[str, Any],
+        rate_limit_args: int | None,
+    ) -> Any:
+        refused: list[RetryAfter] = []
+
+        async def begun(*some: Any, **more: Any) -> Any:
+            patience.reschedule(None)
+            try:
+                return await callback(*some, **more)
+            except RetryAfter as error:
+                refused.append(error)  # the library would log it with a traceback each time
+
+        counted = data if endpoint in _COUNTED else {}
+        try:
+            async with asyncio.timeout(LIMITER_SECONDS) as patience:
+                answer = await super().process_request(begun, args, kwargs, endpoint, counted, rate_limit_args)
+        except TimeoutError:
+            raise RetryAfter(timedelta(seconds=LIMITER_SECONDS)) from None
+        if refused:
+            raise refused[0]
+        return answer
+
+
+class Client(ExtBot[None]):
+    """One bot of python-telegram-bot. `initialize` logs in, `shutdown` frees everything."""
+
+    def __init__(self, token: str, api_base: str, file_base: str) -> None:
+        super().__init__(
+            token,
+            base_url=api_base or API_BASE,
+            base_file_url=file_base or FILE_BASE,
+            request=_wire(32),
+            get_updates_request=_wire(2),
+            rate_limiter=_Pace(),  # type: ignore[arg-type]  # its parameter is the type of the limiter's own arguments
+        )
+
+    async def fetch(self, offset: int, seconds: int, patience: float, limit: int = 100) -> list[Json]:
+        """Confirm what lies before the offset (0 confirms nothing) and return what comes next, as Telegram sent it.
+
+        Waits up to `seconds` for something to come, and `patience` longer for the answer. The library's own method would
+        raise away a whole batch for one update that it cannot read.
+        """
+        asked: Json = {"timeout": seconds, "limit": limit, "allowed_updates": list(KINDS)}
+        if offset:
+            asked["offset"] = offset
+        found = await self._post("getUpdates", asked, read_timeout=seconds + patience)
+        return found if isinstance(found, list) else []
+
+
+def _wire(connections: int) -> _Wire:
+    return _Wire(
+        connection_pool_size=connections,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=ANSWER_SECONDS,
+        write_timeout=ANSWER_SECONDS,
+        pool_timeout=ANSWER_SECONDS,
+        httpx_kwargs={"verify": _trust()},
+    )
+
+
+@lru_cache(maxsize=1)
+def _trust() -> ssl.SSLContext:
+    """Return the certificates to trust: reading them takes 20 ms and a megabyte, so all clients share them."""
+    return httpx.create_ssl_context()
