@@ -235,10 +235,10 @@ class SlackAdapter:
         if inbound is None or parts is None:
             return
         if request.type == "slash_commands" and self._hears_command(payload):
-            inbound.put(line, request, str(payload["channel_id"]), lambda: parts.commands.message(payload))
+            inbound.put(line, request, lambda: parts.commands.message(payload))
         elif request.type == "events_api" and self._hears_event(payload.get("event") or {}):
             event, last = payload["event"], (request.retry_attempt or 0) >= LAST_ATTEMPT
-            inbound.put(line, request, str(event["channel"]), lambda: parts.read(event, last=last))
+            inbound.put(line, request, lambda: parts.read(event, last=last))
         else:
             inbound.pass_over(line, request)
 

@@ -7,7 +7,6 @@ one minute and after five. Never decides who hears a message.
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Awaitable, Callable
 
 from loguru import logger
@@ -30,15 +29,20 @@ class Inbound:
         self.key, self._deliver = key, deliver
         # All the mutable state that outlives a message:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._before = asyncio.Event()  # set once everything that came earlier is on its way to being recorded
+        self._before.set()
         self._closing = False
 
-    def put(self, line: Line, request: SocketModeRequest, place: str, make: Make) -> None:
-        """Make a message of an envelope, deliver it and acknowledge; everything of one place in its order."""
+    def put(self, line: Line, request: SocketModeRequest, make: Make) -> None:
+        """Make a message of an envelope, deliver it and acknowledge.
+
+        Messages are made side by side, for each may have to ask Slack for a name, and delivered in the order they came.
+        """
         if self._closing:
             return  # not acknowledged: it comes again, to whoever connects next
-        lock = self._locks.setdefault(place, asyncio.Lock())
-        task = asyncio.create_task(self._taken(line, request, lock, make), name=f"{self.key} envelope")
+        before, self._before = self._before, asyncio.Event()
+        taken = self._taken(line, request, make, before, self._before)
+        task = asyncio.create_task(taken, name=f"{self.key} envelope")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -48,7 +52,7 @@ class Inbound:
         async def nothing() -> None:
             return None
 
-        self.put(line, request, "", nothing)
+        self.put(line, request, nothing)
 
     async def idle(self) -> None:
         """Wait until everything that came in is acknowledged or given back, for a moment at most."""
@@ -65,11 +69,16 @@ class Inbound:
         if late:
             await asyncio.wait(late)
 
-    async def _taken(self, line: Line, request: SocketModeRequest, lock: asyncio.Lock, make: Make) -> None:
+    async def _taken(
+        self, line: Line, request: SocketModeRequest, make: Make, before: asyncio.Event, done: asyncio.Event
+    ) -> None:
         try:
-            async with lock:
+            try:
                 message = await make()
-            # Nothing is awaited between leaving the queue and being delivered.
+            finally:
+                await before.wait()
+                done.set()
+            # Nothing was awaited since: whoever comes next cannot overtake.
             if message is not None:
                 await self._deliver(message)
         except NotReady as error:

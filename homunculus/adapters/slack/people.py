@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,20 +30,27 @@ class People:
     def __init__(self, web: Web, clock: Callable[[], float] = time.monotonic) -> None:
         self._web, self._clock = web, clock
         self._names: dict[str, tuple[str, float]] = {}  # id → its name, and until when
+        self._asking: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def names(self, users: Iterable[str], channels: Iterable[str] = ()) -> dict[str, str]:
         """Return the name of each id; what is not known yet is asked of Slack."""
         wanted = [*((user, self._user) for user in users), *((channel, self._channel) for channel in channels)]
-        unknown = [(one, look) for one, look in wanted if self._names.get(one, ("", 0.0))[1] < self._clock()]
+        unknown = [(one, look) for one, look in wanted if not self._known(one)]
         try:
             async with asyncio.timeout(PATIENCE if unknown else None):
                 for one, look in unknown:
-                    await self._learn(one, look)
+                    async with self._asking.setdefault(one, asyncio.Lock()):
+                        await self._learn(one, look)
         except TimeoutError:
             logger.bind(names=len(unknown)).info("Slack is slow to say how people are called; ids stand in for names")
         return {one: self._names[one][0] if one in self._names else one for one, _ in wanted}
 
+    def _known(self, one: str) -> bool:
+        return self._names.get(one, ("", 0.0))[1] >= self._clock()
+
     async def _learn(self, one: str, look: Look) -> None:
+        if self._known(one):
+            return  # somebody else asked meanwhile
         if len(self._names) >= _MOST:
             self._names.clear()
         try:

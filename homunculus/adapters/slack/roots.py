@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from typing import Any
 
 from homunculus.adapters.slack.web import Web
-from homunculus.errors import Refused
+from homunculus.errors import NotReady, Refused
 
+PATIENCE = 1.5  # seconds: Slack wants to hear of a message within three
 _REMEMBERED = 8_192  # messages whose author is known
+
+
+Body = dict[str, Any]
 
 
 class Roots:
@@ -27,15 +33,21 @@ class Roots:
         if known is not None:
             return known
         try:
-            found = await self._web.call(
-                "conversations.replies", "the beginning of a thread", reads=True, channel=place, ts=ts, limit=1
-            )
+            found = await self._asked(place, ts)
         except Refused:
             return self._remember((place, ts), ours=False)
-        root: dict[str, object] = next(iter(found.get("messages", ())), {})
+        root: Body = next(iter(found.get("messages", ())), {})
         return self._remember((place, ts), ours=self.by_us(root))
 
-    def by_us(self, message: dict[str, object]) -> bool:
+    async def _asked(self, place: str, ts: str) -> Body:
+        what = "the beginning of a thread"
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._web.call("conversations.replies", what, reads=True, channel=place, ts=ts, limit=1)
+        except TimeoutError:
+            raise NotReady(f"Slack is slow to tell {what}") from None
+
+    def by_us(self, message: Body) -> bool:
         """Tell whether a message as Slack words it is ours: by its user, or, under another name, by its app's bot."""
         return message.get("user") == self._user_id or message.get("bot_id") == self._bot_id
 
