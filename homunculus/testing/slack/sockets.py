@@ -195,7 +195,7 @@ class Connection:
         self._outbox: asyncio.Queue[Json | bytes | None] = asyncio.Queue()
         self._audible = asyncio.Event()
         self._audible.set()
-        self._deaf = False
+        self._deaf = self._leaving = False
 
     async def run(self) -> web.WebSocketResponse:
         await self._ws.prepare(self.request)
@@ -214,7 +214,9 @@ class Connection:
         finally:
             self.ready = False
             self.sockets.left(self)
-            writer.cancel()
+            if not self._leaving:
+                writer.cancel()
+            # A goodbye goes out and is answered before the connection ends.
             await asyncio.gather(writer, return_exceptions=True)
         return self._ws
 
@@ -236,13 +238,13 @@ class Connection:
 
     def hang_up(self) -> None:
         """Close after what is already queued."""
-        self.ready = False
+        self.ready, self._leaving = False, True
         self._outbox.put_nowait(None)
         self._audible.set()
 
     def cut(self) -> None:
         """Drop the connection without a close frame."""
-        self.ready = False
+        self.ready = self._leaving = False
         if self.request.transport is not None:
             self.request.transport.abort()
 
