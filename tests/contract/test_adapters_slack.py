@@ -54,7 +54,7 @@ class SlackWorld(AdapterWorld):
     def serves(self, task: asyncio.Task[object]) -> bool:
         code = getattr(task.get_coro(), "cr_code", None)
         handles = code is not None and code.co_qualname.startswith("RequestHandler.")
-        return handles or task.get_name() in ("slack socket writer", "discord door")
+        return handles or task.get_name() in ("slack socket writer", "slack socket reader", "discord door")
 
     def adapter(self) -> Adapter:
         return platform.build(spec(self.server))

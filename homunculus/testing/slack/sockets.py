@@ -195,30 +195,37 @@ class Connection:
         self._outbox: asyncio.Queue[Json | bytes | None] = asyncio.Queue()
         self._audible = asyncio.Event()
         self._audible.set()
-        self._deaf = self._leaving = False
+        self._deaf = False
+        self._goodbye: int | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     async def run(self) -> web.WebSocketResponse:
         await self._ws.prepare(self.request)
         writer = asyncio.create_task(self._write(), name="slack socket writer")
         self.sockets.came(self)
+        self._reading = asyncio.create_task(self._read(), name="slack socket reader")
         try:
-            async for frame in self._ws:
-                if self._deaf:
-                    continue
-                if frame.type is WSMsgType.PING:
-                    self._outbox.put_nowait(bytes(frame.data))
-                elif frame.type is WSMsgType.TEXT:
-                    self._answer(frame.data)
-                elif frame.type is WSMsgType.BINARY:
-                    await self._ws.close(code=1003)
+            await asyncio.wait({self._reading})
+            if self._goodbye is not None:
+                await asyncio.wait({writer})
         finally:
             self.ready = False
             self.sockets.left(self)
-            if not self._leaving:
-                writer.cancel()
-            # A goodbye goes out and is answered before the connection ends.
-            await asyncio.gather(writer, return_exceptions=True)
+            for task in (self._reading, writer):
+                task.cancel()
+            await asyncio.gather(self._reading, writer, return_exceptions=True)
         return self._ws
+
+    async def _read(self) -> None:
+        async for frame in self._ws:
+            if self._deaf:
+                continue
+            if frame.type is WSMsgType.PING:
+                self._outbox.put_nowait(bytes(frame.data))
+            elif frame.type is WSMsgType.TEXT:
+                self._answer(frame.data)
+            elif frame.type is WSMsgType.BINARY:
+                self.hang_up(1003)
 
     def carry(self, delivery: Delivery) -> None:
         """Put an event or a command into an envelope."""
@@ -236,15 +243,15 @@ class Connection:
     def tell(self, body: Json) -> None:
         self._outbox.put_nowait(body)
 
-    def hang_up(self) -> None:
+    def hang_up(self, code: int = 1000) -> None:
         """Close after what is already queued."""
-        self.ready, self._leaving = False, True
+        self.ready, self._goodbye = False, code
         self._outbox.put_nowait(None)
         self._audible.set()
 
     def cut(self) -> None:
         """Drop the connection without a close frame."""
-        self.ready = self._leaving = False
+        self.ready = False
         if self.request.transport is not None:
             self.request.transport.abort()
 
@@ -267,7 +274,7 @@ class Connection:
             await self._audible.wait()
             try:
                 if item is None:
-                    await self._ws.close(code=1000)
+                    await self._close()
                     return
                 if isinstance(item, bytes):
                     await self._ws.pong(item)
@@ -275,6 +282,13 @@ class Connection:
                     await self._ws.send_str(json.dumps(item))
             except ClientConnectionResetError:
                 return
+
+    async def _close(self) -> None:
+        # Out of receive() first: aiohttp would otherwise not wait for the client's own close frame.
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+        await self._ws.close(code=self._goodbye or 1000)
 
     def _answer(self, text: str) -> None:
         try:
