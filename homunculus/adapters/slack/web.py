@@ -16,7 +16,6 @@ from homunculus.adapters.slack import faults
 
 DEFAULT_BASE = AsyncWebClient.BASE_URL
 PATIENCE = aiohttp.ClientTimeout(total=30.0, sock_connect=10.0)
-KEEP_ALIVE = 5.0  # seconds; a post on a connection that Slack is just closing would be in doubt for nothing
 
 # It says of its own accord what we say better, some of it with addresses that hold one-time tickets.
 QUIET = logging.getLogger("homunculus.slack-sdk")
@@ -29,9 +28,8 @@ class Web:
     """Call Slack's methods with one bot's token. Raises NotReady, Refused (BadToken for a dead one) or Uncertain."""
 
     def __init__(self, bot_token: str, api_base: str, dead: Callable[[faults.BadToken], None]) -> None:
-        self.session = aiohttp.ClientSession(
-            timeout=PATIENCE, connector=aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE)
-        )
+        # A connection of its own for each call: a post on one that Slack is just closing would be in doubt for nothing.
+        self.session = aiohttp.ClientSession(timeout=PATIENCE, connector=aiohttp.TCPConnector(force_close=True))
         self.client = AsyncWebClient(
             token=bot_token,
             base_url=api_base or DEFAULT_BASE,

@@ -271,7 +271,7 @@ async def test_a_connection_is_asked_to_be_replaced(stage: Stage, reason: str, c
     assert (told["type"], told["reason"]) == ("disconnect", reason)
     if close:
         assert await wire.closed() == 1000
-        assert stage.server.connections(stage.bot) == 0
+        await stage.server.wait_for(lambda s: s.connections(stage.bot) == 0)
     else:
         stage.server.post(stage.tavern, stage.ana, "still served")
         assert (await wire.event())["text"] == "still served"
