@@ -27,7 +27,8 @@ def spec(server: SlackServer, bot_token: str = BOT_TOKEN, app_token: str = APP_T
 
 class SlackWorld(AdapterWorld):
     features = frozenset(
-        {"token", "network", "death", "threads", "edits", "replies", "hidden", "nowhere", "redelivery"}
+        {"token", "network", "death", "direct", "threads", "edits", "deletions", "replies", "hidden", "nowhere"}
+        | {"redelivery", "bots"}
     )
     nowhere = "C0NOWHERE"
 
@@ -35,6 +36,7 @@ class SlackWorld(AdapterWorld):
         self.server = server
         self.team = server.add_workspace("Arkham")
         self.bot = server.add_bot(self.team, BOT_TOKEN, APP_TOKEN, name="Keeper")
+        self.dice = server.add_bot(self.team, "xoxb-contract-two", "xapp-contract-two", name="Dice")
         self.ana = server.add_user(self.team, "Ana")
         rooms = [server.add_channel(self.team, name, [self.bot, self.ana]) for name in ("tavern", "harbour")]
         self.attic = server.add_channel(self.team, "attic", [self.ana])
@@ -42,6 +44,10 @@ class SlackWorld(AdapterWorld):
         self.places = (rooms[0].id, rooms[1].id)
         self.threads: dict[str, Message] = {}
         self.said: dict[tuple[str, str], Message] = {}
+
+    @property
+    def friend(self) -> str:
+        return self.ana.id
 
     @property
     def hidden(self) -> str:
@@ -83,11 +89,15 @@ class SlackWorld(AdapterWorld):
 
     async def sent(self, address: Address, count: int) -> list[Sent]:
         await self.server.wait_for(lambda _: len(self._posts(address)) >= count)
-        return [Sent(post.ts, html.unescape(post.text), self._answered(post)) for post in self._posts(address)]
+        return [Sent(post.ts, html.unescape(post.text)) for post in self._posts(address)]
 
-    def _answered(self, post: Message) -> str | None:
-        # Slack has no quotes; what a post answers stands in its metadata.
-        return (post.metadata or {}).get("event_payload", {}).get("answers") or None
+    async def bot_says(self, place: str, text: str) -> str:
+        return self.server.post(self.channels[place], self.dice, text).ts
+
+    async def whispered(self, address: Address, count: int) -> list[str]:
+        await self.server.wait_for(lambda s: len(s.whispers) >= count)
+        assert {(w.channel.id, w.user_id) for w in self.server.whispers} == {(address.place, self.ana.id)}
+        return [whisper.text for whisper in self.server.whispers]
 
     async def network_down(self) -> None:
         self.server.refuse_connections()

@@ -117,11 +117,6 @@ class Posting:
             "link_names": False,
             "unfurl_links": False,
             "unfurl_media": False,
-            # Slack shows no quote; what a post answers is told to whoever reads it by program.
-            "metadata": {
-                "event_type": "npc_reply",
-                "event_payload": {"answers": reply.quotes or "", "reply": reply.id},
-            },
         }
         if named:
             icon = reply.avatar if reply.avatar.startswith("https://") else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -27,7 +27,6 @@ LONGEST_UPDATE: Final = 4_000
 ANSWERS: Final = 5
 ANSWER_SECONDS: Final = 1_800.0
 _EMOJI: Final = re.compile(r"[a-z0-9_+'\-]{1,100}(::skin-tone-[2-6])?")
-_EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_]{1,}")
 
 
 class ChatMethods:
@@ -50,7 +49,6 @@ class ChatMethods:
             thread_ts=self._root(call, channel),
             username=str(call.arguments.get("username") or "") or None if own else None,
             icon_url=str(call.arguments.get("icon_url") or "") or None if own else None,
-            metadata=_metadata(call),
             unfurl=call.flag("unfurl_links", default=True) or call.flag("unfurl_media", default=True),
         )
         message.ts = self._world.mint_ts(channel)
@@ -162,18 +160,3 @@ def _text(call: Call, longest: int) -> str:
     if len(text) > longest:
         raise Refusal("msg_too_long")
     return text
-
-
-def _metadata(call: Call) -> dict[str, Any] | None:
-    """Read message metadata: an event type and an object. Source: Slack's "Message metadata"."""
-    value = call.arguments.get("metadata")
-    if value is None:
-        return None
-    try:
-        body = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        raise Refusal("invalid_metadata_format") from None
-    whole = isinstance(body, dict) and isinstance(body.get("event_payload"), dict)
-    if not whole or not _EVENT_TYPE.fullmatch(str(body.get("event_type", ""))):
-        raise Refusal("invalid_metadata_format")
-    return dict(body)

@@ -124,7 +124,6 @@ class Message:
     icon_url: str | None = None
     subtype: str | None = None
     files: tuple[str, ...] = ()
-    metadata: dict[str, Any] | None = None
     edited: str | None = None
     unfurl: bool = True
     pinged: frozenset[str] = frozenset()

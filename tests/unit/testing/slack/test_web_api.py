@@ -170,11 +170,6 @@ async def test_marks_ping_and_plain_names_only_where_names_are_linked(stage: Sta
     assert [m.pinged for m in said] == [*texts.values(), {"here"}]
 
 
-@pytest.mark.parametrize("metadata", ["{", [], {"event_type": "x"}, {"event_type": "a b", "event_payload": {}}])
-async def test_metadata_has_a_type_and_an_object(stage: Stage, metadata: Any) -> None:
-    assert (await stage.say("x", metadata=metadata)).error == "invalid_metadata_format"
-
-
 async def test_a_channel_takes_only_so_many_posts_a_second() -> None:
     async with staged(message_rate=(2, 30.0)) as stage:
         for _ in range(2):
