@@ -1,14 +1,16 @@
-"""Slack: what its part of a deployment file takes. Owns the descriptor; connects nothing yet."""
+"""Slack: what its part of a deployment file takes, and how an instance is built. Never imports slack-sdk by itself."""
 
 from __future__ import annotations
 
-from homunculus.errors import Refused
 from homunculus.interfaces import Adapter, Platform
 from homunculus.model import AdapterSpec
 
 
 def _build(spec: AdapterSpec) -> Adapter:
-    raise Refused(f"slack is not available yet in this version; remove {spec.key}, or set its enabled to false")
+    # slack-sdk and aiohttp are paid for only by a deployment with a Slack instance.
+    from homunculus.adapters.slack.adapter import SlackAdapter
+
+    return SlackAdapter(spec)
 
 
 platform = Platform(
