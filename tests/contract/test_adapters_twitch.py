@@ -19,7 +19,7 @@ STRANGE = "nobodyknowsthistoken"
 
 
 class TwitchWorld(AdapterWorld):
-    features = frozenset({"token", "network", "death", "replies", "hidden", "nowhere"})
+    features = frozenset({"token", "network", "death", "replies", "quotes", "hidden", "nowhere"})
     nowhere = "nobody_at_all"
 
     def __init__(self, server: TwitchServer, folder: Path) -> None:
