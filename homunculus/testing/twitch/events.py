@@ -44,6 +44,9 @@ def session(identity: str, status: str, keepalive: int | None, reconnect_url: st
 def chat_message(world: World, channel: Channel, message: ChatMessage) -> dict[str, Any]:
     """Word a message of a chat as the event that its readers get."""
     author, owner = message.author, channel.owner
+    parent = message.reply_to
+    # Twitch puts whom it answers before an answer.
+    text = f"@{parent.author.name} {message.text}" if parent is not None else message.text
     return {
         "broadcaster_user_id": owner.id,
         "broadcaster_user_login": owner.login,
@@ -52,12 +55,12 @@ def chat_message(world: World, channel: Channel, message: ChatMessage) -> dict[s
         "chatter_user_login": author.login,
         "chatter_user_name": author.name,
         "message_id": message.id,
-        "message": {"text": message.text, "fragments": _fragments(world, message.text)},
+        "message": {"text": text, "fragments": _fragments(world, text)},
         "color": "",
         "badges": [{"set_id": badge, "id": "1", "info": ""} for badge in message.badges],
         "message_type": "text",
         "cheer": None,
-        "reply": _reply(message.reply_to),
+        "reply": _reply(parent),
         "channel_points_custom_reward_id": None,
         "channel_points_animation_id": None,
         "source_broadcaster_user_id": None,
