@@ -10,6 +10,8 @@ from twitchio.models.eventsub_ import ChatMessage
 from homunculus.adapters.twitch.grant import Account
 from homunculus.model import Address, Author, Message
 
+_WORD = "A-Za-z0-9_"  # of ASCII alone: Chinese is written without spaces around a name
+
 
 class Mapping:
     """Turn what one instance hears into messages; `key` is its runtime key."""
@@ -60,7 +62,7 @@ def without_addressing(text: str, login: str) -> str:
 
 @lru_cache(maxsize=64)
 def _mark(login: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w@])@{re.escape(login)}(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<![{_WORD}@])@{re.escape(login)}(?![{_WORD}])", re.IGNORECASE)
 
 
 @lru_cache(maxsize=64)
@@ -71,5 +73,5 @@ def _addressing(login: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=64)
 def _prefix(prefix: str) -> re.Pattern[str]:
-    end = r"(?!\w)" if prefix[-1:].isalnum() or prefix.endswith("_") else ""
+    end = rf"(?![{_WORD}])" if re.match(rf"[{_WORD}]", prefix[-1]) else ""
     return re.compile(rf"\s*{re.escape(prefix)}{end}[\s,:]*", re.IGNORECASE)
