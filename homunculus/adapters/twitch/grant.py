@@ -17,7 +17,7 @@ from homunculus.adapters.twitch import faults
 from homunculus.adapters.twitch.api import Api, Failed
 from homunculus.adapters.twitch.faults import READ, WRITE, BadToken
 from homunculus.adapters.twitch.kept import Kept, Pair
-from homunculus.errors import Refused
+from homunculus.errors import NotReady, Refused
 from homunculus.logs import scrub
 
 T = TypeVar("T")
@@ -137,6 +137,7 @@ class Grant:
             raise BadToken(
                 "the token has run out or was revoked, and client_id, client_secret and refresh_token are not all there"
             )
+        await self._keep(self._pair)  # a disk that takes nothing is found out before the only token is spent
         try:
             fresh = await self._api.refresh_token(self._pair.refresh)
         except Failed as error:
@@ -146,9 +147,16 @@ class Grant:
         pair = Pair(fresh.access_token, fresh.refresh_token or self._pair.refresh)
         scrub.hide([pair.access, pair.refresh])
         # Shielded: a session that ends just now must not lose the only token that still works.
-        await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(self._kept.write, pair)))
+        await asyncio.shield(asyncio.ensure_future(self._keep(pair)))
         self._use(pair)
         logger.bind(adapter=self.key).info("The Twitch token was renewed")
+
+    async def _keep(self, pair: Pair) -> None:
+        try:
+            await asyncio.to_thread(self._kept.write, pair)
+        except Refused as error:
+            # The disk may be emptied while we run, and then it goes on by itself.
+            raise NotReady(f"the token cannot be renewed: {error.reason}") from error
 
 
 def hindrances(account: Account) -> tuple[str, ...]:

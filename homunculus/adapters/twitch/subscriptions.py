@@ -131,9 +131,8 @@ class Subscriptions:
         """Find out what was lost without a word, then agree again."""
         if not self._wanted and not self._held:
             return
-        listed = {one["id"] for one in await self._listed()}
         async with self._changing:
-            lost = [number for number, held in self._held.items() if held not in listed]
+            lost = await self._unlisted()
             for number in lost:
                 del self._held[number]
         if lost:
@@ -141,6 +140,12 @@ class Subscriptions:
                 "Twitch lost subscriptions without a word; subscribing again"
             )
         await self._agree()
+
+    async def _unlisted(self) -> list[str]:
+        if self.line is None or self.line.session != self._session:
+            return []  # what a new session holds is found out when it is agreed on
+        listed = {one["id"] for one in await self._listed()}
+        return [number for number, held in self._held.items() if held not in listed]
 
     # -- agreeing
 

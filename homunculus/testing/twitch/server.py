@@ -185,9 +185,8 @@ class TwitchServer:
         return [message for message in channel.log if message.author is bot.user]
 
     def subscribed(self, bot: Bot) -> set[str]:
-        """Return the logins of the channels that an account hears."""
-        found = self._eventsub.subscriptions_of(bot)
-        return {one.channel.login for one in found if one.status == "enabled"}
+        """Return the logins of the channels that an account hears, on connections that speak."""
+        return {one.channel.login for one in self._subscribed(bot) if one.session.socket.speaks}
 
     def connections(self, bot: Bot) -> int:
         """Count the open EventSub connections that carry subscriptions of an account."""
@@ -275,6 +274,11 @@ class TwitchServer:
     def unmute(self) -> None:
         """Welcome new connections again."""
         self._eventsub.muting = False
+
+    def garble(self, bot: Bot, text: str) -> None:
+        """Send an account's connections something that EventSub never says."""
+        for session in self._eventsub.sessions_of(bot):
+            session.socket.send(text)
 
     def duplicate(self, bot: Bot, n: int = 1) -> None:
         """Deliver each of the next `n` notifications to an account twice, under the same message id."""

@@ -79,9 +79,9 @@ class Socket:
         self._audible.clear()
 
     @property
-    def muted(self) -> bool:
-        """Tell whether it is silent."""
-        return not self._audible.is_set()
+    def speaks(self) -> bool:
+        """Tell whether it is neither over nor silent."""
+        return self._audible.is_set() and not self.over
 
     async def _listen(self) -> None:
         while True:
@@ -96,7 +96,7 @@ class Socket:
                 return
 
     async def _answer(self, ping: bytes) -> None:
-        if not self.muted:
+        if self.speaks:
             with suppress(ClientConnectionResetError):
                 await self._ws.pong(ping)
 

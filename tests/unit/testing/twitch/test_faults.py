@@ -138,3 +138,10 @@ async def test_a_server_stops_twice_and_names_are_checked() -> None:
         server.add_user("two words")
     await server.stop()
     await server.stop()
+
+
+async def test_nonsense_is_sent_as_it_is(stage: Stage) -> None:
+    wire, _ = await stage.listening()
+    stage.server.garble(stage.bot, "no json at all")
+    frame = await asyncio.wait_for(wire.ws.receive(), 10)
+    assert frame.data == "no json at all"
