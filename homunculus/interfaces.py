@@ -178,7 +178,8 @@ class Platform:
     `endpoints` the per-platform keys (`api_base` …); `login` the keys that fix a session besides; `options` the
     platform's own live keys; `place` the binding filter that a `channels` entry stands for; `agent_places` gives every
     agent a place of its own (`@<agent id>`); `default_on` opens the default instance without being written.
-    `keeps` asks for a private folder of the bot, given to `build` as `folder`, for what must outlive a run.
+    `keeps` asks for a private folder of the bot, given to `build` as `folder`, for what must outlive a run; `folds_case`
+    says that its places are the same in any case: rules hold them in lower case, as its adapter delivers them.
     """
 
     name: str
@@ -192,6 +193,7 @@ class Platform:
     agent_places: bool = False
     default_on: bool = False
     keeps: bool = False
+    folds_case: bool = False
 
 
 BuildAdapter = Callable[[AdapterSpec], Adapter]

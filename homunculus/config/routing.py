@@ -10,6 +10,7 @@ from homunculus.config.adapters import Adapters
 from homunculus.config.agents import Agents, check_agent
 from homunculus.config.draft import Draft, text, texts
 from homunculus.config.words import Path, shown
+from homunculus.interfaces import Platform
 from homunculus.model import AgentSpec, BindingSpec
 
 _FILTERS = ("guild_id", "workspace_id", "chat_id")
@@ -50,7 +51,7 @@ def _channels(draft: Draft, adapters: Adapters, agents: Agents) -> Iterator[Rule
         platform = draft.platforms.get(entry.get("platform", ""))
         if platform is None or agent_id is None or "channel_id" not in entry:
             continue
-        place = text(entry["channel_id"])
+        place = _place(platform, text(entry["channel_id"]))
         earlier = taken.setdefault((platform.name, adapter, place), path)
         if earlier is not path and not draft.doubtful((*path, "adapter")):
             line = draft.findings.line((*earlier, "channel_id"))
@@ -73,7 +74,8 @@ def _bindings(draft: Draft, adapters: Adapters, agents: Agents) -> Iterator[Rule
         if entry.get("channel") not in draft.platforms or "agent_id" not in entry:
             continue
         where: dict[str, Any] = {key: text(entry[key]) for key in _FILTERS if key in entry}
-        where["channel_ids"] = texts(entry.get("channel_ids"))
+        platform = draft.platforms[entry["channel"]]
+        where["channel_ids"] = tuple(_place(platform, one) for one in texts(entry.get("channel_ids")))
         yield Rule(_rule(entry, path, entry["channel"], adapter, text(entry["agent_id"]), "binding", where), path)
 
 
@@ -99,6 +101,11 @@ def _rule(
         path=f"{path[0]}[{path[1]}]",
         **where,
     )
+
+
+def _place(platform: Platform, written: str) -> str:
+    """Write a place as the adapter will deliver it: a login of Twitch may be written in any case."""
+    return written.lower() if platform.folds_case else written
 
 
 def _adapter(entry: dict[str, Any]) -> str | None:

@@ -1,14 +1,22 @@
-"""Twitch: what its part of a deployment file takes. Owns the descriptor; connects nothing yet."""
+"""Twitch: one account in the chats of several channels, on twitchio.
+
+Owns the descriptor alone; the adapter is in `adapter`, its way out in `posting`, its hearing in `line` and
+`subscriptions`, its credentials in `grant`.
+"""
 
 from __future__ import annotations
 
-from homunculus.errors import Refused
+from pathlib import Path
+
 from homunculus.interfaces import Adapter, Platform
 from homunculus.model import AdapterSpec
 
 
-def _build(spec: AdapterSpec) -> Adapter:
-    raise Refused(f"twitch is not available yet in this version; remove {spec.key}, or set its enabled to false")
+def _build(spec: AdapterSpec, *, folder: Path) -> Adapter:
+    # twitchio costs most of a CPU-second: only a deployment with a Twitch instance pays for it.
+    from homunculus.adapters.twitch.adapter import TwitchAdapter
+
+    return TwitchAdapter(spec, folder)
 
 
 platform = Platform(
@@ -19,4 +27,6 @@ platform = Platform(
     endpoints=("api_base", "auth_base", "gateway"),
     login=("username",),
     options=("channels", "trigger_prefix"),
+    keeps=True,
+    folds_case=True,
 )
