@@ -1,7 +1,7 @@
 """Commands given in Discord's own way: acknowledged at once, answered with the token that came along, forgotten in time.
 
-Owns the tokens of one session's interactions, which are secrets, and what was answered with each; never decides who is
-answered and never reads a command.
+Owns the tokens of one session's interactions, which are secrets, and how long they are kept; never decides who is answered
+and never reads a command.
 Source: Discord's "Receiving and Responding to Interactions".
 """
 
@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import discord
@@ -19,8 +18,9 @@ from discord.http import Route
 from loguru import logger
 
 from homunculus.adapters.discord import faults, posting
+from homunculus.adapters.discord.answers import EPHEMERAL, Answers, Over, Pending
 from homunculus.adapters.discord.session import Session
-from homunculus.errors import HomunculusError, NotReady, Refused, Uncertain
+from homunculus.errors import HomunculusError, NotReady, Refused
 from homunculus.interfaces import Deliver
 from homunculus.model import Message, Receipt, Reply
 
@@ -33,33 +33,7 @@ NOBODY = "No NPC answers here at the moment."
 FAILED = "That command could not be taken; please try it again later."
 
 _ANSWER, _DEFER = 4, 5
-_EPHEMERAL, _NO_EMBEDS = 1 << 6, 1 << 2
 _ALREADY = 40060
-_UNKNOWN_MESSAGE = 10008
-_OVER = {10015, faults.BAD_WEBHOOK_TOKEN}  # the token is no longer good
-
-
-class _Over(Exception):
-    """Say that an interaction can be answered no more; nothing was said."""
-
-
-@dataclass(slots=True)
-class Pending:
-    """One acknowledged command: what people see of it is `… is thinking` until `claimed` has a first answer.
-
-    `claimed` is what that place was given to, `posts` what was said: replies by their ids → the ids of the posts.
-    """
-
-    id: str
-    application: int
-    token: str = field(repr=False)
-    private: bool
-    since: float
-    claimed: Hashable | None = None
-    filled: bool = False
-    turn: str = ""
-    posts: dict[Hashable, str] = field(default_factory=dict)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Interactions:
@@ -67,6 +41,7 @@ class Interactions:
 
     def __init__(self, session: Session, key: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._session, self._key, self._clock = session, key, clock
+        self._answers = Answers(session)
         # All the mutable state that outlives a command:
         self._pending: OrderedDict[str, Pending] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,7 +93,7 @@ class Interactions:
             return
         try:
             async with asyncio.timeout(CLOSE_PATIENCE):
-                await asyncio.gather(*map(self._vacate, waiting), return_exceptions=True)
+                await asyncio.gather(*map(self._answers.vacate, waiting), return_exceptions=True)
         except TimeoutError:
             logger.bind(adapter=self._key, commands=len(waiting)).info(
                 "Some commands seem to be thought about for ever"
@@ -137,7 +112,7 @@ class Interactions:
     async def _taken(
         self, interaction: discord.Interaction, message: Message, hand_over: Callable[[Message], None], private: bool
     ) -> None:
-        data = {"flags": _EPHEMERAL} if private else {}
+        data = {"flags": EPHEMERAL} if private else {}
         if await self._first(interaction, {"type": _DEFER, "data": data}):
             now = self._clock()
             self._forget(now)
@@ -147,7 +122,7 @@ class Interactions:
             hand_over(message)
 
     async def _turned_away(self, interaction: discord.Interaction) -> None:
-        data = {"content": NOBODY, "flags": _EPHEMERAL, "allowed_mentions": {"parse": []}}
+        data = {"content": NOBODY, "flags": EPHEMERAL, "allowed_mentions": {"parse": []}}
         await self._first(interaction, {"type": _ANSWER, "data": data})
 
     async def _first(self, interaction: discord.Interaction, body: dict[str, Any]) -> bool:
@@ -203,10 +178,10 @@ class Interactions:
         text = posting.shown(posting.plain(reply))
         try:
             async with one.lock:
-                posted = one.posts.get(reply.id) or await self._say(
+                posted = one.posts.get(reply.id) or await self._answers.say(
                     one, reply.id, text, private=one.private, retried=reply.retried
                 )
-        except _Over:
+        except Over:
             self._pending.pop(one.id, None)
             return None
         one.posts[reply.id], one.turn = posted, _turn(reply)
@@ -219,8 +194,8 @@ class Interactions:
             return False
         try:
             async with one.lock:
-                await self._say(one, ("whisper", text), text, private=True, retried=False)
-        except _Over:
+                await self._answers.say(one, ("whisper", text), text, private=True, retried=False)
+        except Over:
             self._pending.pop(one.id, None)
             return False
         return True
@@ -231,8 +206,8 @@ class Interactions:
         if one is None or self._alive(one.id) is None:
             return False
         try:
-            await self._change(one, post_id, posting.shown(posting.plain(reply)))
-        except _Over:
+            await self._answers.change(one, post_id, posting.shown(posting.plain(reply)))
+        except Over:
             return False
         return True
 
@@ -248,57 +223,6 @@ class Interactions:
         one = self._pending.get(command_id)
         return one if one is not None and one.since + LIFE > self._clock() else None
 
-    async def _say(self, one: Pending, key: Hashable, text: str, *, private: bool, retried: bool) -> str:
-        """Take the place of `… is thinking` where it is still free and seen by the right people; else say it after that."""
-        if not one.filled and private and not one.private:
-            await self._vacate(one)
-        if not one.filled and one.claimed in (None, key):
-            one.claimed = key
-            posted = await self._fill(one, text)
-            if posted is not None:
-                return posted
-        elif retried:
-            raise Uncertain("its first try may have arrived, and Discord does not tell a second one apart", final=True)
-        return await self._follow(one, text, private=private)
-
-    async def _vacate(self, one: Pending) -> None:
-        """Take back a `… is thinking` that everybody sees: what follows is for one person alone."""
-        try:
-            await self._session.http.request(_route("DELETE", one, "/messages/@original"))
-        except Exception as error:
-            if not (isinstance(error, discord.HTTPException) and error.code == _UNKNOWN_MESSAGE):
-                raise _fault(error) from error
-        one.filled = True
-
-    async def _fill(self, one: Pending, text: str) -> str | None:
-        """Let the first answer be seen and return its id; None where it was deleted. To try again does no harm."""
-        try:
-            posted = await self._change(one, "@original", text)
-        except discord.NotFound:
-            one.filled = True
-            return None
-        one.filled = True
-        return posted
-
-    async def _change(self, one: Pending, post_id: str, text: str) -> str:
-        body = {"content": text, "allowed_mentions": {"parse": []}, "flags": _NO_EMBEDS}
-        try:
-            answer = await self._session.http.request(_route("PATCH", one, f"/messages/{post_id}"), json=body)
-        except Exception as error:
-            if post_id == "@original" and isinstance(error, discord.HTTPException) and error.code == _UNKNOWN_MESSAGE:
-                raise
-            raise _fault(error) from error
-        return str(answer["id"])
-
-    async def _follow(self, one: Pending, text: str, *, private: bool) -> str:
-        flags = _NO_EMBEDS | (_EPHEMERAL if private else 0)
-        body = {"content": text, "allowed_mentions": {"parse": []}, "flags": flags}
-        try:
-            answer = await self._session.once(_route("POST", one, ""), json=body, params={"wait": "true"})
-        except Exception as error:
-            raise _fault(error) from error
-        return str(answer["id"])
-
 
 def _turn(reply: Reply) -> str:
     """Return what the ids of a turn's replies have in common; only the first of them quotes."""
@@ -309,16 +233,3 @@ def _callback(interaction: discord.Interaction) -> Route:
     # discord.py counts limits by these two names, and has no others for a token in a path.
     path = "/interactions/{webhook_id}/{webhook_token}/callback"
     return Route("POST", path, webhook_id=interaction.id, webhook_token=interaction.token)
-
-
-def _route(method: str, one: Pending, rest: str) -> Route:
-    path = "/webhooks/{webhook_id}/{webhook_token}" + rest
-    return Route(method, path, webhook_id=one.application, webhook_token=one.token)
-
-
-def _fault(error: Exception) -> Exception:
-    """Say what a failed answer means. In doubt it is final: another session would not know where the first try went."""
-    if isinstance(error, discord.HTTPException) and error.code in _OVER:
-        return _Over()
-    fault = faults.of_request(error, "an answer to a command")
-    return Uncertain(fault.reason, final=True) if isinstance(fault, Uncertain) else fault
