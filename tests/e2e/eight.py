@@ -13,15 +13,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from homunculus.testing.discord import DiscordServer
+from homunculus.testing.model import ModelServer
 from homunculus.testing.slack import SlackServer
 from homunculus.testing.telegram import TelegramServer
 from homunculus.testing.twitch import TwitchServer
-
-from homunculus.testing.discord import DiscordServer
-from homunculus.testing.model import ModelServer
 from tests.e2e.serving import write
 
 PLATFORMS = ("discord", "telegram", "slack", "twitch")
@@ -53,7 +53,7 @@ class Account(ABC):
 
     def __init__(self, platform: str, number: int) -> None:
         self.platform, self.number = platform, number
-        self.name: str | None = None if number == 0 else f"bot{number}"
+        self.name: str | None = None
         self.token = ""
         self.places: list[Place] = []
 
@@ -92,6 +92,7 @@ class Discord(Account):
     def __init__(self, server: DiscordServer, number: int) -> None:
         super().__init__("discord", number)
         self.server, self.token = server, f"EIGHT.discord.{number}"
+        self.tokens = [self.token]
         self.bot = server.add_bot(self.token, name=f"Bot {number}")
         self.crowd = [server.add_user(f"Player {number} {n}") for n in range(CROWD)]
         guild = server.add_guild(f"Guild {number}", bots=[self.bot])
@@ -104,10 +105,11 @@ class Discord(Account):
 
     @property
     def connects(self) -> int:
-        return self.server.identifies(self.token) + self.server.resumes(self.token)
+        return sum(self.server.identifies(token) + self.server.resumes(token) for token in self.tokens)
 
     def renew(self) -> None:
         self.token += "-new"
+        self.tokens.append(self.token)
         self.server.reset_token(self.bot, self.token)
 
     def say(self, place: Place, text: str, rng: random.Random) -> None:
@@ -155,7 +157,7 @@ class Slack(Account):
         team = server.add_workspace(f"Team {number}")
         self.bot = server.add_bot(team, self.token, self.app, name=f"Bot {number}")
         self.crowd = [server.add_user(team, f"Player {number} {n}") for n in range(CROWD)]
-        members = [self.bot, *self.crowd]
+        members: list[Any] = [self.bot, *self.crowd]
         self.channels = {c.id: c for c in (server.add_channel(team, f"room-{n}", members) for n in range(3))}
         self.settle(list(self.channels))
 
@@ -212,7 +214,7 @@ class Twitch(Account):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of what was said: names of messages, by what went wrong with them."""
+    """What became of what was said: names of messages by what went wrong with them."""
 
     lost: tuple[str, ...]
     doubled: tuple[str, ...]
@@ -230,15 +232,19 @@ class World:
     rng: random.Random
     accounts: list[Account] = field(default_factory=list)
     said: dict[str, Place] = field(default_factory=dict)
+    quiet: set[Account] = field(default_factory=set)  # nobody speaks to these
+    _numbers: Iterator[int] = field(default_factory=count)
 
-    def add(self, platform: str) -> Account:
-        """Make one more account on a platform, and name it in the next save."""
+    def create(self, platform: str) -> Account:
+        """Make one more account on a platform: the first there is the default instance, others have names."""
         kinds: dict[str, Any] = {"discord": Discord, "telegram": Telegram, "slack": Slack, "twitch": Twitch}
-        account: Account = kinds[platform](self.servers[platform], len(self.accounts))
-        if not any(other.platform == platform for other in self.accounts):
-            account.name = None
-        self.accounts.append(account)
+        account: Account = kinds[platform](self.servers[platform], next(self._numbers))
+        account.name = f"bot{account.number}" if any(a.platform == platform for a in self.accounts) else None
         return account
+
+    def connects(self) -> dict[Account, int]:
+        """Count, for each account of the file, how often a session was begun with it."""
+        return {account: account.connects for account in self.accounts}
 
     def save(self) -> None:
         """Write the deployment as the accounts are now."""
@@ -278,7 +284,7 @@ class World:
 
     def speak(self, place: Place | None = None) -> None:
         """Say something new in a place, in any one unless it is named."""
-        place = place or self.rng.choice(self.places())
+        place = place or self.rng.choice([one for one in self.places() if one.account not in self.quiet])
         name = f"said-{len(self.said)}"
         self.said[name] = place
         place.account.say(place, f"{name} is what I say", self.rng)
@@ -320,5 +326,5 @@ async def world(folder: Path, seed: int) -> AsyncIterator[World]:
             )
         made = World(servers, model, folder / "deployments" / "eight.yaml", random.Random(seed))
         for platform in PLATFORMS * 2:
-            made.add(platform)
+            made.accounts.append(made.create(platform))
         yield made

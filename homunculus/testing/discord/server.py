@@ -399,6 +399,11 @@ class DiscordServer:
         self._gateway.revoke(bot)
         self._changed()
 
+    def reset_token(self, bot: Bot, token: str) -> None:
+        """Give a bot a new token, as its owner does in the portal; the old one is void at once."""
+        self.revoke(bot)
+        bot.token, bot.alive = token, True
+
     def disconnect(self, bot: Bot, code: int | None = None, *, resumable: bool = True) -> None:
         """Drop the bot's gateway connections: with a close code, or abruptly; `resumable=False` forgets the session."""
         if not resumable:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from aiohttp import web
 
 # The port that opens and shuts knows no platform.
-from homunculus.testing.discord.door import Door
+from homunculus.testing.door import Door
 from homunculus.testing.slack.chat import ChatMethods
 from homunculus.testing.slack.conversations import ConversationMethods
 from homunculus.testing.slack.faults import Fault, Faults
@@ -285,6 +285,11 @@ class SlackServer:
         for connection in self._sockets.of(bot):
             connection.hang_up()
         self._changed()
+
+    def reset_token(self, bot: Bot, token: str) -> None:
+        """Give an app a new bot token, as reinstalling it does; the old one is void at once."""
+        self.revoke(bot)
+        bot.token, bot.alive = token, True
 
     def disable_socket_mode(self, bot: Bot) -> None:
         """Switch Socket Mode off in the app's settings: connections are told link_disabled and close."""

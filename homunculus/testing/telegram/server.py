@@ -259,6 +259,11 @@ class TelegramServer:
         self._hub.queue(bot).hang_up()
         self._changed()
 
+    def reset_token(self, bot: Bot, token: str) -> None:
+        """Give a bot a new token, as BotFather does; the old one is void at once, and what waits for the bot stays."""
+        self.revoke(bot)
+        bot.token, bot.alive = token, True
+
     def fail_next(
         self,
         n: int = 1,

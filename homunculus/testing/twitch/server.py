@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from homunculus.testing.discord.door import Door
+from homunculus.testing.door import Door
 from homunculus.testing.twitch.chat import SAME_AGAIN, Chat, Drop
 from homunculus.testing.twitch.eventsub import CLOSINGS, MOST_SUBSCRIPTIONS, EventSub, EventSubSettings, Subscription
 from homunculus.testing.twitch.faults import Fault, Faults
@@ -243,6 +243,12 @@ class TwitchServer:
         for one in self._subscribed(bot):
             self._eventsub.revoke(one, "authorization_revoked")
         self._changed()
+
+    def reset_token(self, bot: Bot, token: str) -> None:
+        """Grant an account a new token; everything that was granted before is taken back."""
+        self.revoke(bot)
+        bot.access, bot.alive = token, True
+        bot.expires = time.time() + FOUR_HOURS
 
     def forget(self, bot: Bot, channel: Channel) -> None:
         """Lose an account's subscription to a channel without a word."""
