@@ -1,8 +1,8 @@
-"""Add and remove a Discord instance again and again in one process, and measure that process from the inside.
+"""Add and remove an adapter instance again and again in one process, and measure that process from the inside.
 
-    python -m tests.e2e.cycles 50 FILE WITH WITHOUT     # runs FILE; WITH and WITHOUT are the texts to save over it
+    python -m tests.e2e.cycles 50 FILE WITH WITHOUT discord:keeper     # runs FILE; WITH and WITHOUT are the texts to save over it
 
-Prints one line of JSON a cycle. The loopback Discord is somebody else's process, so that only the bot is measured. Memory
+Prints one line of JSON a cycle. The loopback platform is somebody else's process, so that only the bot is measured. Memory
 is what `tracemalloc` counts after a collection: unlike the resident set it is not rounded to the allocator's arenas, and
 30 cycles already show a growth of a kilobyte. What C libraries allocate it does not see: the resident set is printed beside.
 """
@@ -27,7 +27,6 @@ from homunculus.model import AdapterChanged, Event, TurnEnded
 from homunculus.program import Program, started
 from tests.e2e.serving import ROOT, write
 
-KEEPER = "discord:keeper"
 READY = "ready"
 EVENTS, EVENT_BYTES = 1_000, 600  # as many as are kept, and about as large as those of a cycle
 WARM_UP = 20  # cycles: caches and arenas are what they will be
@@ -88,19 +87,19 @@ def fill(program: Program) -> None:
         program.container.events().observe(AdapterChanged("discord:nobody", "retrying", reason, float(number)))
 
 
-async def cycle(file: Path, times: int, texts: tuple[str, str]) -> None:
+async def cycle(file: Path, times: int, texts: tuple[str, str], key: str) -> None:
     tracemalloc.start()
     async with started(file) as program:
         watch, watching = Watch(program), asyncio.create_task(program.watch())
         fill(program)
-        await watch.until(lambda states: states["discord"] == "ready")
+        await watch.until(lambda states: states[key.partition(":")[0]] == "ready")
         for number in range(1, times + 1):
             write(file, f"# with, {number}\n{texts[0]}")
-            await watch.until(lambda states: states.get(KEEPER) == "ready")
+            await watch.until(lambda states: states.get(key) == "ready")
             print(READY, flush=True)
             await asyncio.wait_for(watch.answered.get(), 20)
             write(file, f"# without, {number}\n{texts[1]}")
-            await watch.until(lambda states: KEEPER not in states)
+            await watch.until(lambda states: key not in states)
             print(json.dumps(asdict(measure(number))), flush=True)
         watching.cancel()
         await asyncio.wait({watching})
@@ -108,7 +107,7 @@ async def cycle(file: Path, times: int, texts: tuple[str, str]) -> None:
 
 @asynccontextmanager
 async def measured(
-    times: int, file: Path, texts: tuple[str, str], ready: Callable[[], object]
+    times: int, file: Path, texts: tuple[str, str], key: str, ready: Callable[[], object]
 ) -> AsyncIterator[AsyncIterator[Measure]]:
     """Run the cycles in a process of their own; yields what it measures, cycle by cycle.
 
@@ -120,7 +119,7 @@ async def measured(
         path.write_text(text, "utf-8")
     errors = log.open("wb")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.e2e.cycles", str(times), str(file), *map(str, paths)),
+        *(sys.executable, "-m", "tests.e2e.cycles", str(times), str(file), *map(str, paths), key),
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,
         cwd=ROOT,
@@ -155,4 +154,4 @@ def growth(measures: list[Measure]) -> float:
 if __name__ == "__main__":
     set_up("ERROR")
     with_keeper, without = (Path(name).read_text("utf-8") for name in sys.argv[3:5])
-    asyncio.run(cycle(Path(sys.argv[2]), int(sys.argv[1]), (with_keeper, without)))
+    asyncio.run(cycle(Path(sys.argv[2]), int(sys.argv[1]), (with_keeper, without), sys.argv[5]))

@@ -51,6 +51,8 @@ class Place:
 class Account(ABC):
     """One bot account from the side of its platform; `name` is the instance's, None the default one."""
 
+    connects_a_session = 1  # how often `connects` counts one session
+
     def __init__(self, platform: str, number: int) -> None:
         self.platform, self.number = platform, number
         self.name: str | None = None
@@ -181,6 +183,8 @@ class Slack(Account):
 
 
 class Twitch(Account):
+    connects_a_session = len(PEOPLE)
+
     def __init__(self, server: TwitchServer, number: int) -> None:
         super().__init__("twitch", number)
         self.server, self.token = server, f"eighttwitchtoken{number}"
@@ -232,8 +236,13 @@ class World:
     rng: random.Random
     accounts: list[Account] = field(default_factory=list)
     said: dict[str, Place] = field(default_factory=dict)
+    model_lines: str = ""
     quiet: set[Account] = field(default_factory=set)  # nobody speaks to these
     _numbers: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        endpoint = f"provider: openai, name: m, base_url: {self.model.base_url}, api_key: {self.model.key}"
+        self.model_lines = f"models: {{default: {{{endpoint}}}}}"
 
     def create(self, platform: str) -> Account:
         """Make one more account on a platform: the first there is the default instance, others have names."""
@@ -248,23 +257,28 @@ class World:
 
     def save(self) -> None:
         """Write the deployment as the accounts are now."""
-        write(self.file, "\n".join(self._lines()) + "\n")
+        write(self.file, self.text())
+
+    def text(self) -> str:
+        """Word the deployment as the accounts are now."""
+        return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
         yield "version: 1\nbot_name: eight"
         yield f"data_home: {self.file.parent / 'home'}\nserver: {{port: 0}}\nmessaging:"
-        for platform in PLATFORMS:
+        for platform in dict.fromkeys(account.platform for account in self.accounts):
             yield f"  {platform}:\n    acknowledge: off\n    persona: off"
             yield from self._endpoints(platform)
             mine = [account for account in self.accounts if account.platform == platform]
             yield from (f"    {pair}" for a in mine if a.name is None for pair in a.credentials.split(", "))
-            yield "    instances:"
+            if any(account.name is not None for account in mine):
+                yield "    instances:"
             yield from (
                 f"      - {{name: {a.name}, {a.credentials}, acknowledge: off, persona: off}}"
                 for a in mine
                 if a.name is not None
             )
-        yield f"models:\n  default: {{provider: openai, name: m, base_url: {self.model.base_url}, api_key: {self.model.key}}}"
+        yield self.model_lines
         yield "memory: {backend: none}\nagents:"
         yield from (f"  {who.lower()}: {{character: {who.lower()}, history_size: 0, stream: false}}" for who in PEOPLE)
         yield "channels:"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from tests.e2e import lives, outages, test_leaks
+from tests.e2e import eight, lives, outages, test_leaks
 from tests.e2e.cycles import WARM_UP, growth
 from tests.e2e.mortal import POINTS
 from tests.unit.runtime.reload_model import drive
@@ -71,18 +71,21 @@ async def discord(folder: Path, faults: int, seed: int, minutes: float = 5.0) ->
 
 
 async def cycles(folder: Path, times: int, _: int) -> bool:
-    """Let a Discord instance come and go so many times in one process, and see what it leaves behind."""
-    found = await test_leaks.cycles(folder, times)
-    for one in found:
-        print(one, flush=True)
-    each = growth(found)
-    print(f"growth after {WARM_UP} cycles: {each:.0f} bytes a cycle", flush=True)
-    flat = all(
-        (one.tasks, one.threads, one.descriptors) == (found[-1].tasks, found[-1].threads, found[-1].descriptors)
-        for one in found[WARM_UP:]
-    )
-    print(f"tasks, threads, descriptors flat: {flat}", flush=True)
-    return flat and each < test_leaks.MOST_GROWTH
+    """Let an instance come and go so many times in one process, on each platform, and see what it leaves behind."""
+    good = True
+    for platform in eight.PLATFORMS:
+        found = await test_leaks.cycles(folder / platform, times, platform)
+        for one in found:
+            print(one, flush=True)
+        each = growth(found)
+        print(f"{platform}: growth after {WARM_UP} cycles: {each:.0f} bytes a cycle", flush=True)
+        flat = all(
+            (one.tasks, one.threads, one.descriptors) == (found[-1].tasks, found[-1].threads, found[-1].descriptors)
+            for one in found[WARM_UP:]
+        )
+        print(f"{platform}: tasks, threads, descriptors flat: {flat}", flush=True)
+        good = good and flat and each < test_leaks.MOST_GROWTH
+    return good
 
 
 RUNS = {
