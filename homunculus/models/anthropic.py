@@ -75,6 +75,8 @@ class AnthropicModel:
             "anthropic-version": VERSION,
         }
         key = self._endpoint.key()
+        if key is None and not self.spec.base_url:
+            raise Refused(f"{place(self.spec)}: api_key is missing; write api_key: env:ANTHROPIC_API_KEY")
         return headers if key is None else {**headers, "x-api-key": key}
 
 

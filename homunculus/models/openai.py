@@ -113,7 +113,7 @@ class OpenAIModel:
 
     def _hint(self, fault: Fault) -> str:
         """Say what to do about a gateway that does not know our agent: it has no code for it, only these words."""
-        unknown = self._dialect.agent_header and fault.status == 400 and fault.message.startswith("Unknown agent")
+        unknown = self._dialect.agent_header and fault.status == 400 and "unknown agent" in fault.message.lower()
         return f"check {place(self.spec)}.agent_id ({self.spec.agent_id or 'none is written'})" if unknown else ""
 
     def _completion(self, answer: Answer) -> Completion:
