@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 BASE_URL = "https://api.anthropic.com"
-VERSION = "2023-06-01"  # of the protocol; the only one there is
+VERSION = "2023-06-01"  # of the protocol: the one that every endpoint knows
 BEGIN = "…"  # said by nobody: a conversation must begin, and end, with a user's message that is not blank
 
 Block = dict[str, Any]

@@ -76,9 +76,11 @@ class Endpoint:
     ) -> None:
         self._spec, self._session, self._url, self._hint = spec, session, url, hint
         self.host = _checked_host(url, spec)
-        # All the mutable state: who is being answered, and until when (by the loop's clock) the endpoint asked for rest.
+        # All the mutable state: who is being answered, until when (by the loop's clock) the endpoint asked for rest, and
+        # whether a connection may be left from an earlier call.
         self._turns = asyncio.Semaphore(max(1, spec.concurrency))
         self._rest_until = 0.0
+        self._connected = False
 
     def key(self) -> str | None:
         """Return the key, or None where none is written. Raise Refused when it cannot be sent."""
@@ -128,7 +130,7 @@ class Endpoint:
         try:
             async with (
                 clock,
-                session.post(self._url, json=body, headers=headers, timeout=limits, allow_redirects=False) as response,
+                await self._post(session, json=body, headers=headers, timeout=limits) as response,
             ):
                 if response.status != 200:
                     self._judge(replace(await wire.fault(response), status=response.status), response, adapt)
@@ -150,6 +152,22 @@ class Endpoint:
         except (aiohttp.ClientError, OSError) as error:
             raise NotReady(f"{self.host}: {self._shown(str(error)) or type(error).__name__}") from error
         return answer
+
+    async def _post(self, session: ClientSession, **request: Any) -> ClientResponse:
+        """Send the request. A kept connection may have been closed by the other side meanwhile: a new one is made then."""
+        from aiohttp import ClientConnectorError, ClientOSError, ServerDisconnectedError
+
+        try:
+            response = await session.post(self._url, allow_redirects=False, **request)
+        except ClientConnectorError:
+            raise
+        except (ServerDisconnectedError, ClientOSError):
+            if not self._connected:
+                raise
+            self._connected = False
+            response = await session.post(self._url, allow_redirects=False, **request)
+        self._connected = True
+        return response
 
     async def _pieces(self, response: ClientResponse, read: Read) -> AsyncGenerator[Piece, None]:
         """Yield what the endpoint says, streamed or whole. Raise NotReady when it stops in the middle."""

@@ -19,7 +19,7 @@ from aiohttp import web
 from homunculus.testing.model.loopback import Body, Event, Loopback, Rejected, dumps, said
 from homunculus.testing.model.messages import Refusal, check_body
 
-VERSION = "2023-06-01"
+VERSIONS = frozenset({"2023-06-01", "2026-10-21"})  # of the protocol
 LARGEST = 32 << 20  # bytes of a request
 CACHED_FROM = 1024  # tokens: a shorter prefix is not cached, silently
 
@@ -106,7 +106,8 @@ class AnthropicServer(Loopback):
         return await self.answer(request, body)
 
     def _admit(self, request: web.Request) -> None:
-        key = request.headers.get("x-api-key", "")
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        key = request.headers.get("x-api-key", "") or (token if scheme == "Bearer" else "")
         if not key:
             raise Refusal("x-api-key header is required", 401)
         if not secrets.compare_digest(key.encode("utf-8", "surrogateescape"), self.key.encode()):
@@ -114,7 +115,7 @@ class AnthropicServer(Loopback):
         version = request.headers.get("anthropic-version")
         if version is None:
             raise Refusal("anthropic-version: header is required")
-        if version != VERSION:
+        if version not in VERSIONS:
             raise Refusal(f'anthropic-version: "{version}" is not a valid version')
 
     async def _body(self, request: web.Request) -> Body:

@@ -344,6 +344,48 @@ async def test_something_that_speaks_no_http_may_be_tried_again(make: Make) -> N
             await make(base_url=f"http://127.0.0.1:{port}/v1").complete(prompt())
 
 
+async def test_a_connection_that_was_closed_meanwhile_is_made_anew_once(make: Make) -> None:
+    answer = b'{"choices": [{"message": {"content": "Here."}, "finish_reason": "stop"}]}'
+    asked: list[int] = []
+
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request, and hang up without a word when the connection is used again."""
+        asked.append(0)
+        while await reader.read(65_536):
+            asked[-1] += 1
+            if asked[-1] == 2 or len(asked) > 2:
+                break
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
+            writer.write(head.encode() + answer)
+        writer.close()
+
+    server = await asyncio.start_server(closing, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        model = make(base_url=f"http://127.0.0.1:{port}/v1")
+        assert (await model.complete(prompt())).text == "Here."
+        assert (await model.complete(prompt())).text == "Here."
+        assert asked == [2, 1]
+        with pytest.raises(NotReady):
+            await model.complete(prompt())
+        assert asked == [2, 2, 1]
+
+
+async def test_a_new_connection_that_is_closed_without_an_answer_is_not_tried_again(make: Make) -> None:
+    asked: list[bytes] = []
+
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(65_536))
+        writer.close()
+
+    server = await asyncio.start_server(closing, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NotReady):
+            await make(base_url=f"http://127.0.0.1:{port}/v1").complete(prompt())
+    assert len(asked) == 1
+
+
 async def test_a_closed_session_is_told_in_the_errors_tree(server: ModelServer) -> None:
     session = ClientSession()
     await session.close()

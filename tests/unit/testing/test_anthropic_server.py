@@ -136,17 +136,33 @@ async def test_a_model_that_is_not_there_is_not_found(http: ClientSession, serve
     assert (status, answer["error"]) == (404, {"type": "not_found_error", "message": "model: huge"})
 
 
-@pytest.mark.parametrize("key", ["", "wrong", "Bearer {key}", "ключ"])
-async def test_a_bad_key_is_refused_before_the_body_is_read(server: AnthropicServer, key: str) -> None:
-    raw = key.format(key=server.key).encode()
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "x-api-key: wrong",
+        "x-api-key: Bearer {key}",
+        "x-api-key: ключ",
+        "Authorization: {key}",
+        "Authorization: Bearer no",
+    ],
+)
+async def test_a_bad_key_is_refused_before_the_body_is_read(server: AnthropicServer, header: str) -> None:
+    raw = header.format(key=server.key).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", int(server.base_url.split(":")[2]))
     writer.write(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n")
-    writer.write((b"x-api-key: " + raw + b"\r\n" if raw else b"") + b"\r\n")
+    writer.write((raw + b"\r\n" if raw else b"") + b"\r\n")
     answer = await reader.read()
     writer.close()
     await writer.wait_closed()
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]["type"] == "authentication_error"
+
+
+async def test_a_key_may_come_as_a_bearer_token_too(server: AnthropicServer) -> None:
+    headers = {"Authorization": f"Bearer {server.key}", "anthropic-version": "2023-06-01"}
+    async with ClientSession(headers=headers) as http:
+        assert (await ask(http, server, ASKED))[0] == 200
 
 
 @pytest.mark.parametrize(
