@@ -19,6 +19,7 @@ from loguru import logger
 
 from homunculus.adapters.local import LocalHub
 from homunculus.characters.macros import expand
+from homunculus.commands import COMMANDS
 from homunculus.config.load import Loader
 from homunculus.errors import Refused
 from homunculus.interfaces import (
@@ -41,6 +42,7 @@ from homunculus.pipelines.gate import gate
 from homunculus.pipelines.history import ReadHistory
 from homunculus.pipelines.prompt import BuildPrompt
 from homunculus.rules import excerpts
+from homunculus.runtime.desk import Reloads
 from homunculus.runtime.narrate import Narrator
 from homunculus.runtime.state import State
 from homunculus.runtime.supervisor import Supervisor
@@ -197,10 +199,12 @@ def required_keys(provider: str) -> tuple[str, ...]:
 
 
 class Container(containers.DeclarativeContainer):
-    """Everything one running program is made of. `state`, opened, and `kept` must be given; the rest is built on demand."""
+    """Everything one running program is made of. What it depends on must be given, `state` opened; the rest is built on
+    demand."""
 
     state = providers.Dependency(instance_of=State)
     environ = providers.Object(os.environ)
+    reloads: providers.Dependency[Callable[[], Reloads]] = providers.Dependency()  # built around the supervisor
     kept: providers.Dependency[Path] = providers.Dependency(instance_of=Path)  # for what adapters keep between runs
     macros: providers.Object[Expand] = providers.Object(expand)
 
@@ -244,5 +248,8 @@ class Container(containers.DeclarativeContainer):
         build_model=providers.Singleton(ByName, models.provider, _provider),
         build_namespace=providers.Singleton(Namespaces, memory.provider),
         build_pipeline=pipelines.provider,
+        commands=providers.Object(COMMANDS),
+        reloads=reloads,
+        traced=traces.provided.told,
         emit=bus.provided.emit,
     )
