@@ -23,11 +23,12 @@ from loguru import logger
 
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import Clock
-from homunculus.model import Address, HistoryLine, Message, Reply
+from homunculus.model import Address, HistoryLine, Message, Reply, Usage
 from homunculus.runtime.state import reads, writes
 from homunculus.runtime.state.commit import Commit, answer
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
 from homunculus.runtime.state.tables import Damaged, connect, connect_reader, told_as
+from homunculus.runtime.state.usage import Spend, of_day
 from homunculus.runtime.state.worker import Worker
 from homunculus.runtime.store import UNHEARD, Mark, OverrideKey, Overrides
 
@@ -247,6 +248,22 @@ class State:
         found = await self._read(reads.generations, number)
         return found[0] if found else None
 
+    # --- usage ------------------------------------------------------------------------------------------------------
+
+    def spend(self, used: Usage) -> None:
+        """Add what one call used to its day, aside: nobody waits for it, and a failure is logged."""
+        try:
+            future = self._writes.submit(Spend.of(used))
+        except Refused as error:
+            _unspent(error)
+            return
+        future.add_done_callback(self._judged)
+        future.add_done_callback(_spent)
+
+    async def usage(self, day: str) -> tuple[Usage, ...]:
+        """Return what models were used for on a day (UTC, `2026-11-26`)."""
+        return await self._read(of_day, day)
+
     # --- the threads ------------------------------------------------------------------------------------------------
 
     async def _read(
@@ -339,6 +356,15 @@ def _pruned(future: asyncio.Future[Any]) -> None:
         logger.bind(error=str(error)).warning(
             "Old rows could not be removed from the state database; the next try follows"
         )
+
+
+def _spent(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        _unspent(error)
+
+
+def _unspent(error: BaseException) -> None:
+    logger.bind(error=str(error)).warning("What a model used could not be kept; it counts until the program ends")
 
 
 def _open(path: Path) -> tuple[apsw.Connection, apsw.Connection]:
