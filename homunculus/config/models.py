@@ -71,7 +71,7 @@ def _price(draft: Draft, path: Path, entry: dict[str, Any]) -> PriceSpec | None:
     budget, written = entry.get("budget"), entry.get("price")
     limited = isinstance(budget, dict) and "cost_per_day" in budget
     if limited and written is None and not draft.doubtful((*path, "price")):
-        fix = 'write price: {input: 1.0, output: 5.0} beside budget, with what a million tokens cost'
+        fix = "write price: {input: 1.0, output: 5.0} beside budget, with what a million tokens cost"
         draft.findings.warn((*path, "budget", "cost_per_day"), "without a price this limits nothing", fix)
     known = _known(written) if isinstance(written, dict) else {}
     return PriceSpec(**known) if {"input", "output"} <= known.keys() else None

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -222,7 +223,7 @@ class Endpoint:
     def _check_rest(self) -> None:
         left = self._rest_until - asyncio.get_running_loop().time()
         if left > 0:
-            raise NotReady(f"{self.host} asked to be left alone for {left:.0f} s more", left)
+            raise NotReady(f"{self.host} asked to be left alone for {ceil(left)} s more", left)
 
     def _shown(self, text: str) -> str:
         return answers.shown(text, self._spec.api_key.value if self._spec.api_key else None)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 
 from aiohttp import web
 
-from homunculus.testing.model.loopback import Body, Event, Loopback, Rejected, dumps, said
+from homunculus.testing.model.loopback import ON, Body, Event, Loopback, Rejected, dumps, said
 from homunculus.testing.model.messages import Refusal, check_body
 
 VERSIONS = frozenset({"2023-06-01", "2026-10-21"})  # of the protocol
@@ -71,7 +71,7 @@ class AnthropicServer(Loopback):
         for piece in pieces:
             yield _delta(piece)
         while self.faults.endless:
-            yield _delta(" and on")
+            yield _delta(ON)
         yield {"type": "content_block_stop", "index": 0}
         delta = {"stop_reason": reason, "stop_sequence": stop}
         yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": len(pieces)}}

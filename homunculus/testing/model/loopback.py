@@ -21,6 +21,7 @@ Body = dict[str, Any]
 Script = Callable[[Body], str]
 Event = tuple[str, str]  # the event's name ("" for none), its data
 
+ON = " and on" * 64  # each piece of a stream that never ends
 PIECES = re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")  # a token is a word with the space before it
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
-from homunculus.testing.model.loopback import Body, Event, Loopback, Rejected, dumps, said
+from homunculus.testing.model.loopback import ON, Body, Event, Loopback, Rejected, dumps, said
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _NAME = re.compile(r"[^\s<|\\/>]{1,64}")
@@ -82,7 +82,7 @@ class ModelServer(Loopback):
         for piece in pieces:
             yield _chunk(body, {"content": piece})
         while self.faults.endless:
-            yield _chunk(body, {"content": " and on"})
+            yield _chunk(body, {"content": ON})
         yield _chunk(body, {}, finish)
         if self.wire.usage and (body.get("stream_options") or {}).get("include_usage"):
             yield {**_frame(body, "chat.completion.chunk"), "choices": [], "usage": _usage(body, len(pieces))}
