@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import apsw
 
@@ -37,6 +38,8 @@ SELECT json_group_array(json_array(
 ) ORDER BY model, agent_id, conversation) FROM usage WHERE day = :day
 """
 
+_COLUMNS = attrgetter(*(field.name for field in fields(Usage)))  # the table's, in the order of the statements
+
 
 @dataclass(frozen=True, slots=True)
 class Spend:
@@ -46,7 +49,7 @@ class Spend:
 
     @classmethod
     def of(cls, used: Usage) -> Spend:
-        return cls(dumps(astuple(used)))
+        return cls(dumps(_COLUMNS(used)))
 
 
 def spend(connection: apsw.Connection, jobs: Iterable[Spend]) -> None:
