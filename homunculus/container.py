@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -41,6 +42,7 @@ from homunculus.pipelines.budget import Affordable, Meter
 from homunculus.pipelines.complete import Complete
 from homunculus.pipelines.deliver import DeliverReply
 from homunculus.pipelines.gate import gate
+from homunculus.pipelines.greeting import greeting
 from homunculus.pipelines.history import ReadHistory
 from homunculus.pipelines.prompt import BuildPrompt
 from homunculus.rules import excerpts
@@ -254,5 +256,6 @@ class Container(containers.DeclarativeContainer):
         commands=providers.Object(COMMANDS),
         reloads=reloads,
         traced=traces.provided.told,
+        greeting=providers.Callable(partial, greeting, expand=macros),
         emit=bus.provided.emit,
     )

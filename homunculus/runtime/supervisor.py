@@ -25,6 +25,7 @@ from homunculus.runtime.collector import held
 from homunculus.runtime.credential import Locks
 from homunculus.runtime.desk import Reloads, RunningDesk, Traced
 from homunculus.runtime.generation import BuildModel, BuildNamespace, Generation, Preparation
+from homunculus.runtime.greet import Greetings, Words
 from homunculus.runtime.orders import SPEAKER, Orders
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.post import Post
@@ -77,6 +78,7 @@ class Supervisor:
         commands: ChatCommands,
         reloads: Callable[[], Reloads],
         traced: Traced,
+        greeting: Words,
         emit: Emit,
         clock: Clock = time.time,
         sleep: Sleep = asyncio.sleep,
@@ -87,6 +89,7 @@ class Supervisor:
         self.overrides = Overrides(state)
         self._sending = Sending(state, emit, sleep)
         post = Post(state, self._sending, emit)
+        self._greetings = Greetings(state, self._sending, greeting)
         pipeline = build_pipeline(state, post)
         desk = RunningDesk(lambda: self._generation, self._runner, self.overrides, self._sending, reloads, traced)
         self._turns = Turns(
@@ -240,6 +243,8 @@ class Supervisor:
         for runner in self._runners.values():
             if runner is not old.get(runner.key):
                 runner.start()
+            elif runner.state == "ready":
+                self._greet(runner)
 
     def _retire(self, runner: Runner) -> None:
         self._retired.add(runner)
@@ -255,6 +260,11 @@ class Supervisor:
         self._emit(AdapterChanged(runner.key, runner.state, runner.reason, runner.since))
         if runner.state == "ready":
             self._count_accounts()
+            self._greet(runner)
+
+    def _greet(self, runner: Runner) -> None:
+        if any(agent.spec.greeting for agent in self._generation.agents.values()):
+            self._tasks.start(self._greetings.at(runner, self._generation), f"greetings of {runner.key}")
 
     def _count_accounts(self) -> None:
         runners = (*self._runners.values(), *self._retired)

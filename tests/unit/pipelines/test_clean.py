@@ -66,6 +66,7 @@ def whole(raw: str, prompt: Prompt = PROMPT) -> str:
         # what a template leaves
         ("Evening.<|im_end|>\n<|im_start|>user", "Evening."),
         ("Evening.</s> More", "Evening."),
+        ("Evening.<｜end▁of▁sentence｜>", "Evening."),
         ("Evening.<end_of_turn>", "Evening."),
         ("<|eot_id|>", ""),
     ],

@@ -630,6 +630,7 @@ class World:
             commands=FakeCommands(self),
             reloads=lambda: self.reloads,
             traced=self.traced,
+            greeting=lambda spoken: f"{spoken.character.name} looks up.",
             emit=self.events.append,
             clock=self.time,
             sleep=self.time.sleep,
