@@ -17,7 +17,9 @@ from homunculus.model import Prompt
 _THOUGHT = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
 _OPENED = re.compile(rf"[<\[]({_THOUGHT})[>\]].*?(?:[<\[]/\1[>\]]|\Z)", re.DOTALL | re.IGNORECASE)
 _CLOSED = re.compile(rf"\A.*[<\[]/{_THOUGHT}[>\]]", re.DOTALL | re.IGNORECASE)  # some templates open it in the prompt
-_MARK = re.compile(r"<[|｜][^<>\n]{1,40}[|｜]>|</s>|<(?:end_of_turn|eos)>", re.IGNORECASE)  # where a template ends a turn
+_MARK = re.compile(
+    r"<[|｜][^<>\n]{1,40}[|｜]>|</s>|<(?:end_of_turn|eos)>", re.IGNORECASE
+)  # where a template ends a turn
 _HALF_TAG = re.compile(r"(?:<[|｜/]?|\[/?)[\w|｜▁-]{0,40}\Z")
 _MOST_OWN = 3  # times that a model may say its own name before it speaks
 

@@ -43,18 +43,18 @@ _COLUMNS = attrgetter(*(field.name for field in fields(Usage)))  # the table's, 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """One Usage as a row, to be added to what is there."""
+    """Rows to be added to what is there."""
 
-    row: str
+    rows: tuple[str, ...]
 
     @classmethod
-    def of(cls, used: Usage) -> Spend:
-        return cls(dumps(_COLUMNS(used)))
+    def of(cls, used: Iterable[Usage]) -> Spend:
+        return cls(tuple(dumps(_COLUMNS(one)) for one in used))
 
 
 def spend(connection: apsw.Connection, jobs: Iterable[Spend]) -> None:
     """Add each row to its day."""
-    rows = [job.row for job in jobs]
+    rows = [row for job in jobs for row in job.rows]
     if rows:
         run(connection, SPEND, {"rows": f"[{','.join(rows)}]"})
 

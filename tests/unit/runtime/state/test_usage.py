@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loguru import logger
 
+from homunculus.errors import Refused
 from homunculus.model import Usage
 from homunculus.runtime.state import State
+from homunculus.runtime.state import state as module
 from homunculus.runtime.state.tables import LADDER, connect
 from homunculus.runtime.state.usage import Spend, of_day, spend
 
@@ -51,12 +55,28 @@ async def test_names_of_any_letters_are_kept(path: Path) -> None:
     await state.aclose()
 
 
+async def test_a_question_waits_for_what_was_spent_before_it(path: Path) -> None:
+    state = await State.open(path)
+    state.spend(ONE)
+    assert await state.usage("2026-11-26") == (ONE,)
+    await state.aclose()
+
+
+async def test_what_was_spent_is_written_soon_by_itself(path: Path) -> None:
+    state = await State.open(path)
+    state.spend(ONE)
+    await asyncio.to_thread(_until_written, path)
+    await state.aclose()
+
+
 async def test_what_cannot_be_kept_is_logged_and_raises_nothing(path: Path) -> None:
     lines: list[str] = []
     sink = logger.add(lambda line: lines.append(str(line)), level="WARNING")
     state = await State.open(path)
     await state.aclose()
     state.spend(ONE)
+    with pytest.raises(Refused, match="is closed"):
+        await state.usage("2026-11-26")
     logger.remove(sink)
     assert "What a model used could not be kept" in "".join(lines)
 
@@ -97,12 +117,20 @@ def test_however_calls_are_grouped_their_sum_is_the_same(groups: list[list[Usage
         step(connection)
     expected: Counter[tuple[str, str, str, str]] = Counter()
     for group in groups:
-        spend(connection, [Spend.of(used) for used in group])
+        spend(connection, [Spend.of(group[:2]), Spend.of(group[2:])])
         for used in group:
             expected[used.day, used.model, used.agent_id, used.conversation] += used.tokens_in + used.tokens_out
     kept = [used for day in ("2026-11-25", "2026-11-26") for used in of_day(connection, day)]
     assert {(u.day, u.model, u.agent_id, u.conversation): u.tokens for u in kept} == dict(expected)
     assert sum(used.calls for used in kept) == sum(map(len, groups))
+
+
+def _until_written(path: Path) -> None:
+    """Look from another connection, which nobody tells of a commit: nothing here may hurry the writing."""
+    deadline = time.monotonic() + 20
+    while not _days(path):
+        assert time.monotonic() < deadline
+        time.sleep(module.SPEND_SECONDS)
 
 
 def _days(path: Path) -> list[str]:
