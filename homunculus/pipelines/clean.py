@@ -23,11 +23,11 @@ _MARK = re.compile(
 _HALF_TAG = re.compile(r"(?:<[|｜/]?|\[/?)[\w|｜▁-]{0,40}\Z")
 _MOST_OWN = 3  # times that a model may say its own name before it speaks
 
-# A name before a text, as models write it: bold, quoted, bracketed, with a stage direction, with either colon.
-_BEFORE, _AFTER = (
-    r"[ \t]*[*_>\[(\"“'#-]{0,4}[ \t]*",
-    r"[*_\])\"”']{0,4}[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?[:：][*_]{0,3}[ \t]*",
-)
+# A name before a text, as models write it: bold, quoted, bracketed, with a stage direction, with either colon. Everything is
+# bounded: an endpoint may send a quarter of a megabyte of blanks.
+_GAP = r"[ \t]{0,8}"
+_BEFORE = rf"{_GAP}[*_>\[(\"“'#-]{{0,4}}{_GAP}"
+_AFTER = rf"[*_\])\"”']{{0,4}}{_GAP}(?:\([^()\n]{{0,40}}\){_GAP})?[:：][*_]{{0,3}}{_GAP}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +112,17 @@ def test_a_prompt_without_names_cuts_none() -> None:
 )
 def test_what_may_yet_be_cut_is_not_shown_early(heard: str, shown: str) -> None:
     assert Cleaner.of(PROMPT).beginning(heard) == shown
+
+
+@pytest.mark.parametrize(
+    "unit", [" ", "\t", "*", "<", "[", "<think>", "</think>", "Ana ", "\nAna ", "(", "Kovach: ", "<|", "\n"]
+)
+def test_a_quarter_of_a_megabyte_of_anything_is_cleaned_at_once(unit: str) -> None:
+    raw = f"x\n{unit * (262_144 // len(unit))}y"
+    started = time.process_time()
+    whole(raw)
+    Cleaner.of(PROMPT).beginning(raw)
+    assert time.process_time() - started < 2.0
 
 
 pieces = st.sampled_from(
