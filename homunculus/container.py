@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -37,6 +38,7 @@ from homunculus.interfaces import (
     Provider,
 )
 from homunculus.model import AdapterSpec, AgentSpec, Deployment, Event, ModelSpec
+from homunculus.pipelines.budget import Affordable, Meter
 from homunculus.pipelines.complete import Complete
 from homunculus.pipelines.deliver import DeliverReply
 from homunculus.pipelines.gate import gate
@@ -134,9 +136,9 @@ def weights_cache(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "homunculus" / "models"
 
 
-def pipeline(history: History, outbox: Outbox, *, prompts: BuildPrompt) -> Pipeline:
+def pipeline(history: History, outbox: Outbox, *, prompts: BuildPrompt, meter: Meter) -> Pipeline:
     """Build the stages of a turn in their order."""
-    return Pipeline(gate, (ReadHistory(history), prompts, Complete(), DeliverReply(outbox)))
+    return Pipeline(Affordable(gate, meter), (ReadHistory(history), prompts, Complete(meter), DeliverReply(outbox)))
 
 
 class Namespaces:
@@ -242,7 +244,8 @@ class Container(containers.DeclarativeContainer):
     models = providers.FactoryAggregate(_factories(PROVIDERS, _BuiltModel, every={"services": services}))
     memory = providers.FactoryAggregate(_factories(BACKENDS, _Built))
     prompts = providers.Singleton(BuildPrompt, macros)
-    pipelines = providers.Factory(pipeline, prompts=prompts)
+    meter = providers.Singleton(Meter, state, providers.Object(time.time))
+    pipelines = providers.Factory(pipeline, prompts=prompts, meter=meter)
     supervisor = providers.Singleton(
         Supervisor,
         state=state,

@@ -5,6 +5,7 @@ HomunculusError
 │   └── ConfigErrors     all of them at once, in file order
 ├── NotReady         try again later: a dead network, a rate limit, a busy model
 ├── Refused          do not try again until something changes: a bad token, a forbidden channel
+│   └── Spent            a budget is used up until its day is over: silence is the answer, and no failure
 ├── Uncertain        it may have arrived: never send it again, report it
 └── InUse            another process owns it
 """
@@ -81,6 +82,10 @@ class Refused(HomunculusError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Spent(Refused):
+    """Say that a budget is used up until its day is over. Who gets it as the last word keeps a polite silence."""
 
 
 class Uncertain(HomunculusError):

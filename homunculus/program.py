@@ -88,6 +88,7 @@ async def started(
         warmer = _warmer(program)
         stack.push_async_callback(warmer.aclose)
         stack.push_async_callback(program.reloader.aclose)
+        await container.meter().open()
         program.outcome = await program.reloader.start(strict)
         await program.site.settled()
         warmer.begin()
@@ -162,6 +163,7 @@ def _warmer(program: Program) -> Warmer:
 def _running(program: Program, state: State, sessions: Sessions) -> Running:
     """Say to the web part what it may see and do."""
     supervisor, reloader, container = program.supervisor, program.reloader, program.container
+    meter = container.meter()
 
     async def planned(text: str | None) -> Plan:
         return await asyncio.to_thread(_planned, program, text)
@@ -186,6 +188,8 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         overrides=state.overrides,
         uncertain=state.uncertain,
         state_fault=lambda: state.fault,
+        usage=lambda: meter.report(supervisor.applied.models),
+        exhausted=lambda: meter.exhausted(supervisor.applied.models),
     )
 
 

@@ -54,6 +54,7 @@ def _show(server: Server, answer: dict[str, Any]) -> None:
     rows += [("adapter", a["runtime_key"], a["state"], _more(a)) for a in answer["adapters"]]
     if answer["state_fault"]:
         rows.append(("state", "-", "failed", answer["state_fault"]))
+    rows += [_used(used) for used in answer["usage"]["models"] if used["calls"] or used["spent"]]
     rows += [("agent", agent["id"], agent["card"]["name"], f"model {agent['model']}") for agent in answer["agents"]]
     output.show_table(f"homunculus {answer['version']} · {answer['file']}", ("", "name", "state", "more"), rows)
     for unsure in answer["uncertain"]:
@@ -70,6 +71,19 @@ def _more(adapter: dict[str, Any]) -> str:
     """Say why an instance is not ready, or what cannot work though it is."""
     unseen = [f"it cannot see {', '.join(adapter['unseen'])}"] if adapter["unseen"] else []
     return "; ".join((*filter(None, (adapter["reason"],)), *unseen, *adapter["hindrances"]))
+
+
+def _used(used: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Say what a model was used for today, against its budget."""
+    tokens = _of(f"{used['tokens_in'] + used['tokens_out']:,}", used["tokens_per_day"], ",")
+    about = "about " if used["estimated"] else ""
+    cost = [f"cost {_of(format(used['cost'], '.4g'), used['cost_per_day'], 'g')}"] if used["priced"] else []
+    parts = (f"{used['calls']} calls today", f"{about}{tokens} tokens", *cost, *filter(None, [used["spent"]]))
+    return ("model", used["model"], "rests" if used["spent"] else "in use", ", ".join(parts))
+
+
+def _of(amount: str, limit: float | None, style: str) -> str:
+    return amount if limit is None else f"{amount} of {limit:{style}}"
 
 
 def _unsure(unsure: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import regex
 from homunculus.config.draft import Draft, switch, text, texts
 from homunculus.config.files import is_file
 from homunculus.config.words import Path, did_you_mean, listed, render, shown
-from homunculus.model import BudgetSpec, MemorySpec, ModelSpec, QmdSpec, ScriptedReply
+from homunculus.model import BudgetSpec, MemorySpec, ModelSpec, PriceSpec, QmdSpec, ScriptedReply
 
 DEFAULT = "default"
 
@@ -37,6 +37,7 @@ def _model(
 ) -> ModelSpec | None:
     model_id = str(path[-1])
     _check_id(draft, path, model_id)
+    _check_temperature(draft, path, entry)
     provider = entry.get("provider")
     if provider is not None and provider not in providers:
         fix = did_you_mean(provider, providers, f"available: {listed(sorted(providers))}")
@@ -57,11 +58,29 @@ def _model(
         api_key=draft.secrets.resolve(entry.get("api_key"), (*path, "api_key"), unresolved="calls go to the fallback"),
         fallback=fallback,
         budget=BudgetSpec(**_known(entry.get("budget", {}))),
+        price=_price(draft, path, entry),
         weights=_weights(draft, path, entry.get("weights")),
         replies=tuple(_replies(draft, (*path, "replies"), entry.get("replies", []))),
         path=render(path),
         **settings,
     )
+
+
+def _price(draft: Draft, path: Path, entry: dict[str, Any]) -> PriceSpec | None:
+    """Return what a model costs, and warn of a limit that nothing can be held against."""
+    budget, written = entry.get("budget"), entry.get("price")
+    limited = isinstance(budget, dict) and "cost_per_day" in budget
+    if limited and written is None and not draft.doubtful((*path, "price")):
+        fix = "write price: {input: 1.0, output: 5.0} beside budget, with what a million tokens cost"
+        draft.findings.warn((*path, "budget", "cost_per_day"), "without a price this limits nothing", fix)
+    known = _known(written) if isinstance(written, dict) else {}
+    return PriceSpec(**known) if {"input", "output"} <= known.keys() else None
+
+
+def _check_temperature(draft: Draft, path: Path, entry: dict[str, Any]) -> None:
+    if entry.get("provider") == "anthropic" and "temperature" in entry:
+        fault = "anthropic takes no temperature, so none is sent"
+        draft.findings.warn((*path, "temperature"), fault, "drop it")
 
 
 def _check_id(draft: Draft, path: Path, model_id: str) -> None:

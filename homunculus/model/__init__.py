@@ -35,6 +35,7 @@ from homunculus.model.deployment import (
     MemorySpec,
     ModelSpec,
     Persona,
+    PriceSpec,
     QmdSpec,
     RulesetSpec,
     ScriptedReply,
@@ -51,6 +52,7 @@ from homunculus.model.events import (
     ReplySent,
     TurnEnded,
 )
+from homunculus.model.usage import Usage
 
 __all__ = [
     "AdapterChanged",
@@ -77,6 +79,7 @@ __all__ = [
     "ModelSpec",
     "ParameterSpec",
     "Persona",
+    "PriceSpec",
     "Prompt",
     "QmdSpec",
     "Receipt",
@@ -91,5 +94,6 @@ __all__ = [
     "Span",
     "Trace",
     "TurnEnded",
+    "Usage",
     "runtime_key",
 ]

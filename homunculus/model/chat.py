@@ -166,13 +166,19 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model answered, and which: `model` is the id in the file, `provider` the entry point's name."""
+    """What a model answered, and which: `model` is the id in the file, `provider` the entry point's name.
+
+    `tokens_in` counts the whole prompt; `cache_read` and `cache_written` are the parts of it that a prefix cache served and
+    kept, which are billed at prices of their own. All are 0 where the provider does not say.
+    """
 
     text: str
     model: str
     provider: str
     tokens_in: int = 0
     tokens_out: int = 0
+    cache_read: int = 0
+    cache_written: int = 0
 
 
 @dataclass(frozen=True, slots=True)

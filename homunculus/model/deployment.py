@@ -183,6 +183,16 @@ class BudgetSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceSpec:
+    """What a million tokens cost; what a prefix cache serves and keeps costs as other input unless it is written."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One entry of `models`. `timeout_seconds` in seconds; `concurrency` calls at once."""
 
@@ -198,6 +208,7 @@ class ModelSpec:
     concurrency: int = 8
     fallback: tuple[str, ...] = ()
     budget: BudgetSpec = BudgetSpec()
+    price: PriceSpec | None = None
     weights: str = ""  # an absolute path of a .gguf file; "" is the packaged one
     replies: tuple[ScriptedReply, ...] = ()
     otherwise: str = ""

@@ -22,17 +22,25 @@ _UNSEEMLY = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One event of an answer: some text, perhaps the reason it ended, perhaps what it cost."""
+    """One event of an answer: some text, perhaps the reason it ended, perhaps what it cost so far.
+
+    `tokens_in` counts the whole prompt, with what a prefix cache served (`cache_read`) and kept (`cache_written`). `alive`
+    is False for a keep-alive, `last` True for the event after which nothing comes.
+    """
 
     text: str = ""
     finish: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+    cache_read: int = 0
+    cache_written: int = 0
+    alive: bool = True
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What an endpoint said went wrong; `code` and `param` are OpenAI's own fields, empty where it has none."""
+    """What an endpoint said went wrong; `code` and `param` are its own fields, empty where it has none; `status` 0 is unknown."""
 
     message: str = ""
     code: str = ""
@@ -42,32 +50,33 @@ class Fault:
 
 def read_piece(data: object) -> Piece | Fault:
     """Read one chunk, or one whole answer: both carry `choices`, as `delta` or as `message`."""
-    body = _mapping(data)
+    body = mapping(data)
     if body.get("error"):
         return read_fault(body)
     choices = body.get("choices")
-    choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
-    said = _mapping(choice.get("delta")) or _mapping(choice.get("message"))
-    usage = _mapping(body.get("usage"))
+    choice = mapping(choices[0]) if isinstance(choices, list) and choices else {}
+    said = mapping(choice.get("delta")) or mapping(choice.get("message"))
+    usage = mapping(body.get("usage"))
     return Piece(
         _text(said.get("content")),
-        _string(choice.get("finish_reason")),
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
+        string(choice.get("finish_reason")),
+        count(usage.get("prompt_tokens")),
+        count(usage.get("completion_tokens")),
+        count(mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
     )
 
 
 def read_fault(data: object) -> Fault:
     """Read an error body: OpenAI's `{"error": {…}}`, or `{"error": "…"}`, `{"message"}`, `{"detail"}` of others."""
-    body = _mapping(data)
+    body = mapping(data)
     error = body.get("error")
-    inner = _mapping(error)
+    inner = mapping(error)
     message = (
         inner.get("message") or (error if isinstance(error, str) else "") or body.get("message") or body.get("detail")
     )
     code, status = inner.get("code"), inner.get("status")
     number = next((n for n in (code, status) if isinstance(n, int) and not isinstance(n, bool)), 0)
-    return Fault(_string(message), _string(code), _string(inner.get("param")), number)
+    return Fault(string(message), string(code), string(inner.get("param")), number)
 
 
 def loads(text: str | bytes) -> object:
@@ -78,11 +87,11 @@ def loads(text: str | bytes) -> object:
         return None
 
 
-def raised(status: int, fault: Fault, host: str, secret: str | None, retry_after: str = "") -> NotReady | Refused:
+def raised(fault: Fault, host: str, secret: str | None, retry_after: str = "", fix: str = "") -> NotReady | Refused:
     """Make the error that says what to do next from a status and the endpoint's own words, without the key."""
     said = shown(fault.message, secret)
-    reason = f"{host} answered {status}" + (f": {said}" if said else "")
-    if status in _RETRY or status >= 500 or status < 400:
+    reason = f"{host} answered {fault.status}" + (f": {said}" if said else "") + (f"; {fix}" if fix else "")
+    if fault.status in _RETRY or fault.status >= 500 or fault.status < 400:
         return NotReady(reason, seconds_of(retry_after))
     return Refused(reason)
 
@@ -108,20 +117,23 @@ def seconds_of(retry_after: str, now: datetime | None = None) -> float | None:
     return min(max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()), 3600.0)
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return an object's fields; none of anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def _string(value: object) -> str:
+def string(value: object) -> str:
+    """Return a text; an empty one for anything else."""
     return value if isinstance(value, str) else ""
 
 
-def _count(value: object) -> int:
+def count(value: object) -> int:
+    """Return a positive whole number; 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _text(content: object) -> str:
     """Return the text of a content field: a string, or the text parts of a list."""
     if isinstance(content, list):
-        return "".join(_string(_mapping(part).get("text")) for part in content)
-    return _string(content)
+        return "".join(string(mapping(part).get("text")) for part in content)
+    return string(content)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from loguru import logger
 
-from homunculus.errors import NotReady, Refused, Uncertain
+from homunculus.errors import NotReady, Refused, Spent, Uncertain
 from homunculus.interfaces import Clock, Emit, Stage, Turn
 from homunculus.model import Message, Span, Trace, TurnEnded
 from homunculus.runtime.generation import Generation
@@ -94,6 +94,8 @@ class Answer:
             raise
         except Uncertain as error:
             return "uncertain", error.reason
+        except Spent as error:
+            return "silent", error.reason
         except (NotReady, Refused) as error:
             return "failed", error.reason
         except Exception as error:  # noqa: BLE001 - a stage's bug ends its turn, visibly, and nothing else

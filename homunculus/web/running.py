@@ -97,7 +97,8 @@ class Running:
     arguments of `homunculus route` under their names, absent ones as None or False, and returns what that command
     prints as JSON. `send` says a text through a runtime key, at a target, and returns the platform's ids. `overrides`
     lists the modes and pauses set from chat, `uncertain` the posts of the last days that may or may not have arrived;
-    `state_fault` says why nothing can be recorded now, and is empty when it can.
+    `state_fault` says why nothing can be recorded now, and is empty when it can. `usage` is what models were used for
+    today, as the status shows it; `exhausted` a sentence for each model whose budget of today is used up.
     """
 
     version: str
@@ -116,3 +117,5 @@ class Running:
     overrides: Callable[[], Awaitable[Overrides]]
     uncertain: Callable[[], Awaitable[Sequence[UnsureReply]]]
     state_fault: Callable[[], str]
+    usage: Callable[[], Awaitable[Mapping[str, Any]]]
+    exhausted: Callable[[], Sequence[str]]

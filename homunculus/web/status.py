@@ -5,7 +5,7 @@ Decides from what it is given; never asks a platform or a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ def _flaws(running: Running, adapters: Sequence[AdapterStatus]) -> Iterator[str]
             yield f"{adapter.runtime_key} is {adapter.state}" + (f": {adapter.reason}" if adapter.reason else "")
     if fault := running.state_fault():
         yield fault
+    yield from running.exhausted()
     if not running.reloads.running_equals_file:
         yield "running != file"
 
@@ -80,7 +81,9 @@ def uncertain_shown(unsure: UnsureReply) -> dict[str, Any]:
     }
 
 
-def status(running: Running, overrides: Overrides, uncertain: Sequence[UnsureReply]) -> dict[str, Any]:
+def status(
+    running: Running, overrides: Overrides, uncertain: Sequence[UnsureReply], usage: Mapping[str, Any]
+) -> dict[str, Any]:
     """Compose the answer of `/api/status`."""
     ready, deployment, reloads = readiness(running), running.deployment(), running.reloads
     return {
@@ -102,4 +105,5 @@ def status(running: Running, overrides: Overrides, uncertain: Sequence[UnsureRep
         "adapters": [adapter_shown(adapter) for adapter in running.adapters()],
         "agents": [agent_shown(deployment, agent) for agent in deployment.agents],
         "models": running.events.progress(),
+        "usage": dict(usage),
     }

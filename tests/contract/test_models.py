@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from aiohttp import ClientSession
 
-from homunculus.errors import Refused
-from homunculus.interfaces import ChatModel
-from homunculus.model import ModelSpec, Prompt, ScriptedReply, Secret
+from homunculus.interfaces import ChatModel, Provider
+from homunculus.model import ModelSpec, ScriptedReply, Secret
 from homunculus.models import anthropic, openai, scripted
 from homunculus.models.embedded.engine import Shelf
 from homunculus.models.embedded.llama import EmbeddedModel
-from homunculus.testing.model import ModelServer
+from homunculus.testing.model import AnthropicServer, Loopback, ModelServer, OpenClawServer
 from homunculus.testing.model_contract import ModelContract
 from tests.unit.models.rig import embedded_cache, services
 
@@ -28,9 +28,10 @@ class TestScripted(ModelContract):
 
 
 class Endpoint(ModelContract):
-    """What `openai` and `openclaw` share: a loopback endpoint, and one that always fails."""
+    """What the providers of other machines share: a loopback endpoint, and one that always fails."""
 
-    provider = openai.provider
+    provider: ClassVar[Provider]
+    loopback: ClassVar[type[Loopback]] = ModelServer
 
     @pytest.fixture
     async def session(self) -> AsyncIterator[ClientSession]:
@@ -38,18 +39,18 @@ class Endpoint(ModelContract):
             yield session
 
     @pytest.fixture
-    async def server(self) -> AsyncIterator[ModelServer]:
-        async with ModelServer() as server:
+    async def server(self) -> AsyncIterator[Loopback]:
+        async with self.loopback() as server:
             yield server
 
     @pytest.fixture
-    async def model(self, server: ModelServer, session: ClientSession) -> ChatModel:
+    async def model(self, server: Loopback, session: ClientSession) -> ChatModel:
         secret = Secret("env:KEY", server.key)
         spec = ModelSpec("haiku", self.provider.name, "any", base_url=server.base_url, api_key=secret)
         return self.provider.build(spec, services(session=lambda: session))
 
     @pytest.fixture
-    async def broken(self, model: ChatModel, server: ModelServer) -> ChatModel:
+    async def broken(self, model: ChatModel, server: Loopback) -> ChatModel:
         server.refuse(500)
         return model
 
@@ -60,6 +61,12 @@ class TestOpenAI(Endpoint):
 
 class TestOpenClaw(Endpoint):
     provider = openai.openclaw
+    loopback = OpenClawServer
+
+
+class TestAnthropic(Endpoint):
+    provider = anthropic.provider
+    loopback = AnthropicServer
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +94,3 @@ class TestEmbedded(ModelContract):
     async def broken(self, weights_here: Path) -> ChatModel:
         spec = ModelSpec("default", "embedded", weights=str(weights_here / "no-such.gguf"))
         return EmbeddedModel(spec, services(weights_here), Shelf())
-
-
-async def test_anthropic_says_what_to_use_instead() -> None:
-    model = anthropic.provider.build(ModelSpec("claude", "anthropic"), services())
-    with pytest.raises(Refused, match="use openai, embedded or scripted"):
-        await model.complete(Prompt(()))
-    await model.aclose()

@@ -23,11 +23,12 @@ from loguru import logger
 
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import Clock
-from homunculus.model import Address, HistoryLine, Message, Reply
+from homunculus.model import Address, HistoryLine, Message, Reply, Usage
 from homunculus.runtime.state import reads, writes
 from homunculus.runtime.state.commit import Commit, answer
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
 from homunculus.runtime.state.tables import Damaged, connect, connect_reader, told_as
+from homunculus.runtime.state.usage import Spend, of_day
 from homunculus.runtime.state.worker import Worker
 from homunculus.runtime.store import UNHEARD, Mark, OverrideKey, Overrides
 
@@ -37,6 +38,7 @@ T = TypeVar("T")
 SEEN = 50_000  # keys of recent messages kept in memory
 PRUNE_EVERY = 500  # recorded messages and ended turns between two prunings
 PRUNE_LINES = 100  # lines a conversation may have over its share before it is looked at
+SPEND_SECONDS = 0.05  # that what models used waits for company: a crash may lose so much of it
 PROBE_SECONDS = 5.0  # between tries to write anything at all while the disk fails
 CRASHED = "the program ended while it was being sent"
 
@@ -59,6 +61,8 @@ class State:
         self._grown: Counter[str] = Counter()  # lines added to each conversation since it was pruned
         self._since_prune = 0
         self._probing: asyncio.TimerHandle | None = None
+        self._spends: list[Usage] = []  # not written yet
+        self._spending: asyncio.TimerHandle | None = None
         self.fault = ""  # why the last write failed; empty when it did not
         self.opened_at = clock()
 
@@ -87,6 +91,7 @@ class State:
         """Commit what was asked for, then close the file. Safe twice."""
         if self._probing is not None:
             self._probing.cancel()
+        self._spend()
         self._writes.close()
         self._reads.close()
         await asyncio.to_thread(self._shut)
@@ -247,6 +252,37 @@ class State:
         found = await self._read(reads.generations, number)
         return found[0] if found else None
 
+    # --- usage ------------------------------------------------------------------------------------------------------
+
+    def spend(self, used: Usage) -> None:
+        """Add what one call used to its day, within SPEND_SECONDS: nobody waits for it, and a failure is logged."""
+        self._spends.append(used)
+        if self._spending is None:
+            self._spending = asyncio.get_running_loop().call_later(SPEND_SECONDS, self._spend)
+
+    async def usage(self, day: str) -> tuple[Usage, ...]:
+        """Return what models were used for on a day (UTC, `2026-11-26`)."""
+        if (written := self._spend()) is not None:
+            await asyncio.wait([written])
+        return await self._read(of_day, day)
+
+    def _spend(self) -> asyncio.Future[Any] | None:
+        """Write what calls used since the last time; None when that is nothing, or cannot be."""
+        if self._spending is not None:
+            self._spending.cancel()
+            self._spending = None
+        used, self._spends = self._spends, []
+        if not used:
+            return None
+        try:
+            future = self._writes.submit(Spend.of(used))
+        except Refused as error:
+            _unspent(error)
+            return None
+        future.add_done_callback(self._judged)
+        future.add_done_callback(_spent)
+        return future
+
     # --- the threads ------------------------------------------------------------------------------------------------
 
     async def _read(
@@ -339,6 +375,15 @@ def _pruned(future: asyncio.Future[Any]) -> None:
         logger.bind(error=str(error)).warning(
             "Old rows could not be removed from the state database; the next try follows"
         )
+
+
+def _spent(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        _unspent(error)
+
+
+def _unspent(error: BaseException) -> None:
+    logger.bind(error=str(error)).warning("What a model used could not be kept; it counts until the program ends")
 
 
 def _open(path: Path) -> tuple[apsw.Connection, apsw.Connection]:

@@ -83,6 +83,25 @@ CREATE TABLE generations (
 ) STRICT;
 """
 
+# What models were used for, added up; days are UTC.
+USAGE = """
+CREATE TABLE usage (
+    day TEXT NOT NULL,
+    model TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    label TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    tokens_in INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    cache_read INTEGER NOT NULL,
+    cache_written INTEGER NOT NULL,
+    cost REAL NOT NULL,
+    PRIMARY KEY (day, model, agent_id, conversation)
+) STRICT, WITHOUT ROWID;
+"""
+
 Step = Callable[[apsw.Connection], None]
 
 
@@ -93,7 +112,12 @@ def create(connection: apsw.Connection) -> None:
     run(connection, FIRST)
 
 
-LADDER: tuple[Step, ...] = (create,)  # step n leads from version n to n + 1; a released step never changes
+def count_usage(connection: apsw.Connection) -> None:
+    """Step to version 2."""
+    run(connection, USAGE)
+
+
+LADDER: tuple[Step, ...] = (create, count_usage)  # step n leads from version n to n + 1; a released step never changes
 
 
 def connect(path: Path, ladder: Sequence[Step] = LADDER) -> apsw.Connection:

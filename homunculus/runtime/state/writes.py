@@ -16,6 +16,7 @@ from typing import Any
 import apsw
 
 from homunculus.runtime.state.tables import run, scalar
+from homunculus.runtime.state.usage import Spend, forget, spend
 
 HISTORY_LINES = 2_000
 KEEP_SECONDS = 7 * 86_400.0
@@ -90,8 +91,8 @@ class Call:
 
 
 def patient(job: Any) -> bool:
-    """Tell whether a write may wait for company: that a reply arrived is known to whoever asks, and nothing waits for it."""
-    return isinstance(job, Sent)
+    """Tell whether a write may wait for company: what it says is known to whoever asks, and nothing waits for it."""
+    return isinstance(job, Sent | Spend)
 
 
 def apply(connection: apsw.Connection, jobs: Sequence[Any]) -> list[Any]:
@@ -106,6 +107,7 @@ def apply(connection: apsw.Connection, jobs: Sequence[Any]) -> list[Any]:
     _finish(connection, kinds[Finish])
     _feed(connection, UNSENT, _last((job.reply_id, job.row) for job in kinds[Unsent]))
     _feed(connection, SENT, _last((job.reply_id, job.row) for job in kinds[Sent]))
+    spend(connection, kinds[Spend])
     return [_result(connection, job, fresh) for job in jobs]
 
 
@@ -314,3 +316,4 @@ def prune(connection: apsw.Connection, now: float, conversations: Sequence[str] 
         conversations = json.loads(str(scalar(connection, LONG, {"keep": HISTORY_LINES})))
     names = json.dumps(conversations)
     run(connection, PRUNE, {"age": now - KEEP_SECONDS, "keep": HISTORY_LINES, "conversations": names})
+    forget(connection, now)

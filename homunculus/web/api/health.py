@@ -24,7 +24,8 @@ async def readyz(call: Call) -> Response:
 
 async def show_status(call: Call) -> Response:
     """Show everything that runs."""
-    return Json(status(call.running, await call.running.overrides(), await call.running.uncertain()))
+    running = call.running
+    return Json(status(running, await running.overrides(), await running.uncertain(), await running.usage()))
 
 
 _STATUS = {
@@ -48,7 +49,7 @@ OPERATIONS = (
         "GET",
         "/api/status",
         show_status,
-        "Version, generation, reload state, adapters, agents, models",
+        "Version, generation, reload state, adapters, agents, models and what they were used for today",
         ((200, "The state of the running program", {"type": "object"}),),
     ),
 )

@@ -12,7 +12,7 @@ import pytest
 
 from homunculus.config import Loaded
 from homunculus.errors import ConfigErrors
-from homunculus.model import BindingSpec, Deployment, MemorySpec, ModelSpec, ServerSpec
+from homunculus.model import BindingSpec, Deployment, MemorySpec, ModelSpec, PriceSpec, ServerSpec
 from tests.unit.config.world import faults, load, loader, printed
 
 SPEC = """
@@ -61,6 +61,7 @@ models:
     concurrency: 4
     fallback: [default]
     budget: {tokens_per_day: 500000, cost_per_day: 2.0}
+    price: {input: 1, output: 5, cache_read: 0.1}
   rehearsal:
     provider: scripted
     replies: [{when: "(?i)hello", say: "Evening, {{user}}."}]
@@ -139,6 +140,7 @@ def test_models_and_memory_are_what_was_written(folder: Path) -> None:
     assert (haiku.max_tokens, haiku.temperature, haiku.timeout_seconds, haiku.concurrency) == (400, 1, 20, 4)
     assert (haiku.name, haiku.agent_id, haiku.fallback) == ("claude-haiku-4-5", "homunculus", ("default",))
     assert (haiku.budget.tokens_per_day, haiku.budget.cost_per_day) == (500000, 2.0)
+    assert haiku.price == PriceSpec(1, 5, 0.1)
     assert haiku.api_key.value == "canary-6"
     rehearsal = found.model("rehearsal")
     assert rehearsal is not None

@@ -74,12 +74,12 @@ def test_what_is_shown_is_one_short_line_without_the_key(before: str, key: str, 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
 def test_a_busy_endpoint_may_be_asked_again(status: int) -> None:
-    assert isinstance(answers.raised(status, Fault("later"), "host", None), NotReady)
+    assert isinstance(answers.raised(Fault("later", status=status), "host", None), NotReady)
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 413, 422])
 def test_an_endpoint_that_refuses_is_not_asked_again(status: int) -> None:
-    error = answers.raised(status, Fault("wrong"), "host", None)
+    error = answers.raised(Fault("wrong", status=status), "host", None)
     assert isinstance(error, Refused)
     assert error.reason == f"host answered {status}: wrong"
 

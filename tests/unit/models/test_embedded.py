@@ -16,11 +16,12 @@ from aiohttp import ClientSession
 
 from homunculus.errors import NotReady, Refused
 from homunculus.model import ChatMessage, ModelProgress, ModelSpec, Prompt, Secret
+from homunculus.models.anthropic import AnthropicModel
 from homunculus.models.embedded import engine as engines
 from homunculus.models.embedded import weights
 from homunculus.models.embedded.engine import WARM, Engine, Job, Outcome, Shelf
 from homunculus.models.embedded.llama import EmbeddedModel
-from homunculus.models.openai import OpenAIModel
+from homunculus.models.openai import OPENCLAW, OpenAIModel
 from homunculus.testing.model_contract import prompt
 from tests.unit.models.rig import Recorder, services
 
@@ -367,6 +368,35 @@ async def test_the_openai_provider_talks_to_its_http_server(make: Make, session:
     assert "".join(pieces) == answer.text
     assert 0 < answer.tokens_out <= 8
     assert answer.tokens_in > 10
+
+
+async def test_the_anthropic_provider_talks_to_its_http_server(make: Make, session: ClientSession) -> None:
+    inside = make()
+    await inside.complete(prompt())
+    engine = inside.engine
+    key = Secret("literal", engine.key)
+    spec = ModelSpec("outside", "anthropic", name="embedded", base_url=engine.address, api_key=key, max_tokens=8)
+    pieces: list[str] = []
+    outside = AnthropicModel(spec, lambda: session)
+    answer = await outside.complete(prompt(), pieces.append)
+    assert "".join(pieces) == answer.text
+    assert 0 < answer.tokens_out <= 8
+    assert answer.tokens_in > 10
+    again = await outside.complete(prompt())
+    assert again.cache_read > 0, "it says what its prefix cache served"
+    assert again.tokens_in == answer.tokens_in
+
+
+async def test_the_openclaw_provider_talks_to_its_http_server(make: Make, session: ClientSession) -> None:
+    inside = make()
+    await inside.complete(prompt())
+    engine = inside.engine
+    key = Secret("literal", engine.key)
+    spec = ModelSpec("outside", "openclaw", base_url=f"{engine.address}/v1", agent_id="main", api_key=key, max_tokens=8)
+    pieces: list[str] = []
+    answer = await OpenAIModel(spec, lambda: session, OPENCLAW).complete(prompt(), pieces.append)
+    assert "".join(pieces) == answer.text
+    assert 0 < answer.tokens_out <= 8
 
 
 async def test_its_http_server_refuses_strangers_and_shows_no_prompts(make: Make, session: ClientSession) -> None:

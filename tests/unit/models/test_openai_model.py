@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 
 from homunculus.errors import NotReady, Refused
 from homunculus.model import ChatMessage, ModelSpec, Prompt, Secret
-from homunculus.models import openai, wire
+from homunculus.models import endpoint, openai, wire
 from homunculus.models.openai import OPENCLAW, OpenAIModel
 from homunculus.testing.model import ModelServer, Wire
 from homunculus.testing.model_contract import prompt
@@ -55,6 +55,15 @@ async def test_a_key_is_sent_only_when_there_is_one(server: ModelServer, make: M
     await make().complete(prompt())
     assert server.headers[0]["authorization"] == f"Bearer {server.key}"
     with pytest.raises(Refused, match="answered 401: You didn't provide an API key"):
+        await make(api_key=None).complete(prompt())
+
+
+async def test_a_key_that_is_not_taken_and_one_that_is_missing_say_where_to_look(
+    server: ModelServer, make: Make
+) -> None:
+    with pytest.raises(Refused, match=r"answered 401: .*; check api_key \(env:KEY\)$"):
+        await make(api_key=Secret("env:KEY", "wrong")).complete(prompt())
+    with pytest.raises(Refused, match=r"answered 401: .*; write api_key under models\.haiku$"):
         await make(api_key=None).complete(prompt())
 
 
@@ -137,7 +146,7 @@ async def test_a_refusal_is_final_and_says_why(server: ModelServer, make: Make, 
         await make().complete(prompt())
     host = server.base_url.split("/")[2]
     assert raised.value.reason.startswith(f"{host} answered {status}: No such thing xxx")
-    assert len(raised.value.reason) < 260
+    assert len(raised.value.reason) < 300
 
 
 @pytest.mark.parametrize(("status", "after"), [(408, None), (429, 7.0), (500, None), (503, 1.5), (529, None)])
@@ -149,7 +158,30 @@ async def test_a_busy_endpoint_may_be_tried_again(
     with pytest.raises(NotReady) as raised:
         await model.complete(prompt())
     assert raised.value.after == after
+    again = model if after is None else make()
+    assert (await again.complete(prompt())).text == "Hello."
+
+
+async def test_an_endpoint_that_asks_for_rest_is_left_alone_until_then(server: ModelServer, make: Make) -> None:
+    server.fail_next(429, 0.4)
+    model = make()
+    with pytest.raises(NotReady, match="answered 429"):
+        await model.complete(prompt())
+    with pytest.raises(NotReady, match="asked to be left alone") as raised:
+        await model.complete(prompt())
+    assert raised.value.after is not None
+    assert 0 < raised.value.after <= 0.4
+    assert len(server.requests) == 1
+    await asyncio.sleep(raised.value.after)
     assert (await model.complete(prompt())).text == "Hello."
+
+
+async def test_calls_that_wait_in_the_queue_hear_of_the_rest_too(server: ModelServer, make: Make) -> None:
+    server.fail_next(429, 30)
+    model = make(concurrency=1)
+    outcomes = await asyncio.gather(*(model.complete(prompt()) for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(outcome, NotReady) for outcome in outcomes)
+    assert len(server.requests) == 1
 
 
 async def test_the_key_is_never_told_back(server: ModelServer, make: Make) -> None:
@@ -230,7 +262,7 @@ async def test_keep_alives_alone_are_silence(make: Make) -> None:
 async def test_an_endless_answer_is_ended_by_its_size(
     server: ModelServer, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai, "LONGEST_ANSWER", 2000)
+    monkeypatch.setattr(endpoint, "LONGEST_ANSWER", 2000)
     server.endless()
     heard: list[str] = []
     with pytest.raises(Refused, match="longer than"):
@@ -286,7 +318,7 @@ async def test_an_answer_that_trickles_on_and_on_is_ended(server: ModelServer, m
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a full queue of connections is silent on Linux only")
 async def test_a_host_that_does_not_pick_up_is_given_up_soon(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(endpoint, "CONNECT_SECONDS", 0.2)
     with socket.socket() as deaf, ExitStack() as callers:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -310,6 +342,48 @@ async def test_something_that_speaks_no_http_may_be_tried_again(make: Make) -> N
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(NotReady):
             await make(base_url=f"http://127.0.0.1:{port}/v1").complete(prompt())
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_made_anew_once(make: Make) -> None:
+    answer = b'{"choices": [{"message": {"content": "Here."}, "finish_reason": "stop"}]}'
+    asked: list[int] = []
+
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request, and hang up without a word when the connection is used again."""
+        asked.append(0)
+        while await reader.read(65_536):
+            asked[-1] += 1
+            if asked[-1] == 2 or len(asked) > 2:
+                break
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
+            writer.write(head.encode() + answer)
+        writer.close()
+
+    server = await asyncio.start_server(closing, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        model = make(base_url=f"http://127.0.0.1:{port}/v1")
+        assert (await model.complete(prompt())).text == "Here."
+        assert (await model.complete(prompt())).text == "Here."
+        assert asked == [2, 1]
+        with pytest.raises(NotReady):
+            await model.complete(prompt())
+        assert asked == [2, 2, 1]
+
+
+async def test_a_new_connection_that_is_closed_without_an_answer_is_not_tried_again(make: Make) -> None:
+    asked: list[bytes] = []
+
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(65_536))
+        writer.close()
+
+    server = await asyncio.start_server(closing, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NotReady):
+            await make(base_url=f"http://127.0.0.1:{port}/v1").complete(prompt())
+    assert len(asked) == 1
 
 
 async def test_a_closed_session_is_told_in_the_errors_tree(server: ModelServer) -> None:

@@ -189,6 +189,7 @@ class Stage:
     overrides: dict[Any, str] = field(default_factory=dict)
     uncertain: list[UnsureReply] = field(default_factory=list)
     state_fault: str = ""
+    exhausted: list[str] = field(default_factory=list)
     said: list[tuple[str, str, str]] = field(default_factory=list)  # unasked: instance, target, text
     send_faults: dict[str, HomunculusError] = field(default_factory=dict)  # by instance
     hub: Rooms = field(default_factory=lambda: Rooms())
@@ -223,7 +224,12 @@ class Stage:
             overrides=self.read_overrides,
             uncertain=self.read_uncertain,
             state_fault=lambda: self.state_fault,
+            usage=self.read_usage,
+            exhausted=lambda: tuple(self.exhausted),
         )
+
+    async def read_usage(self) -> dict[str, Any]:
+        return {"day": "2026-11-26", "models": [], "agents": [], "conversations": []}
 
     async def read_uncertain(self) -> tuple[UnsureReply, ...]:
         return tuple(self.uncertain)
