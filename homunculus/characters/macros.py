@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 
-_PIECES = re.compile(r"\{\{|\}\}|<bot>|<user>", re.IGNORECASE)
+_PIECES = re.compile(r"\{\{|\}\}|<bot>|<char>|<user>", re.IGNORECASE)
 _NAME = re.compile(r"\s*(//|[a-z_]+)\s*(:?)", re.IGNORECASE)
 _COMMAS = re.compile(r"\\,|,")
 _DEEPEST = 16  # macros within macros; past it a macro stays as it was written
@@ -49,7 +49,7 @@ class _Expansion:
         if isinstance(part, _Macro):
             value = self._value(part, depth) if depth < _DEEPEST else None
             return self.whole[part.start : part.end] if value is None else value
-        return {"<bot>": self.char, "<user>": self.user}.get(part.lower(), part)
+        return {"<bot>": self.char, "<char>": self.char, "<user>": self.user}.get(part.lower(), part)
 
     def _value(self, macro: _Macro, depth: int) -> str | None:
         """Return what a macro stands for; None when it is not one of ours."""
@@ -123,6 +123,17 @@ def expand(
     """
     expansion = _Expansion(text, char, user, original, random or randomness.SystemRandom(), now or _local_now)
     return expansion.text(_parsed(text))
+
+
+def hidden_keys(text: str) -> str:
+    """Return what the `{{hidden_key:…}}` of a lorebook entry say, a line each: looked at for keys, never shown."""
+    found = (_hidden(part, text) for part in _parsed(text) if isinstance(part, _Macro))
+    return "\n".join(key for key in found if key)
+
+
+def _hidden(macro: _Macro, whole: str) -> str:
+    name, _, key = whole[macro.start + 2 : macro.end - 2].partition(":")
+    return key.strip() if name.strip().lower() == "hidden_key" else ""
 
 
 def _local_now() -> datetime:

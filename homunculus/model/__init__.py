@@ -31,7 +31,6 @@ from homunculus.model.deployment import (
     BudgetSpec,
     Character,
     Deployment,
-    Knowledge,
     MemorySpec,
     ModelSpec,
     Persona,
@@ -51,6 +50,7 @@ from homunculus.model.events import (
     ReplySent,
     TurnEnded,
 )
+from homunculus.model.lore import Knowledge, Lore, LoreAtDepth, Lorebook, Placement, Role
 
 __all__ = [
     "AdapterChanged",
@@ -70,6 +70,9 @@ __all__ = [
     "Event",
     "HistoryLine",
     "Knowledge",
+    "Lore",
+    "LoreAtDepth",
+    "Lorebook",
     "MemorySpec",
     "Message",
     "MessageReceived",
@@ -77,12 +80,14 @@ __all__ = [
     "ModelSpec",
     "ParameterSpec",
     "Persona",
+    "Placement",
     "Prompt",
     "QmdSpec",
     "Receipt",
     "Reloaded",
     "Reply",
     "ReplySent",
+    "Role",
     "RulesetSpec",
     "Scope",
     "ScriptedReply",
