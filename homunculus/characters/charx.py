@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import NoReturn
 
 from homunculus.errors import ConfigError, ConfigErrors, Where
 
@@ -50,16 +49,18 @@ class Archive:
 def read_charx(content: bytes, file: str) -> Archive:
     """Check an archive and read its card. Raise ConfigErrors with what is wrong."""
     if content.count(_ENTRY) > _MOST_ENTRIES:
-        _refuse(file, f"more than {_MOST_ENTRIES} files in the archive", "take out what is not about the character")
+        raise _refused(
+            file, f"more than {_MOST_ENTRIES} files in the archive", "take out what is not about the character"
+        )
     with _opened(content, file) as archive:
         for entry in archive.infolist():
             _check(entry, file)
         names = frozenset(archive.namelist())
         if "card.json" not in names:
-            _refuse(file, "no card.json in the archive", "export the card again as CHARX")
+            raise _refused(file, "no card.json in the archive", "export the card again as CHARX")
         card = _read(archive, archive.getinfo("card.json"), MAX_CARD)
     if card is None:
-        _refuse(file, "card.json inflates to more than 2 MiB", "take pictures out of its assets")
+        raise _refused(file, "card.json inflates to more than 2 MiB", "take pictures out of its assets")
     return Archive(content, file, card, names - {"card.json"})
 
 
@@ -70,20 +71,20 @@ def _opened(content: bytes, file: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, NotImplementedError, OSError):
         # zipfile has no exception of its own for every way in which an archive can be broken
-        _refuse(file, "not a whole CHARX file: the zip archive is damaged", "download it again")
+        raise _refused(file, "not a whole CHARX file: the zip archive is damaged", "download it again") from None
 
 
 def _check(entry: zipfile.ZipInfo, file: str) -> None:
     name = entry.filename
     inside = PurePosixPath(name)
     if name.startswith("/") or "\\" in name or ".." in inside.parts or PureWindowsPath(name).drive or "\0" in name:
-        _refuse(file, "a file in the archive has a path that leads out of it", "do not use this file")
+        raise _refused(file, "a file in the archive has a path that leads out of it", "do not use this file")
     if stat.S_ISLNK(entry.external_attr >> 16):
-        _refuse(file, "the archive holds a symbolic link", "do not use this file")
+        raise _refused(file, "the archive holds a symbolic link", "do not use this file")
     if entry.flag_bits & _ENCRYPTED:
-        _refuse(file, "the archive has a password", "export it without one")
+        raise _refused(file, "the archive has a password", "export it without one")
     if entry.compress_type not in _METHODS:
-        _refuse(file, "the archive is compressed in an unusual way", "pack it as an ordinary zip file")
+        raise _refused(file, "the archive is compressed in an unusual way", "pack it as an ordinary zip file")
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes | None:
@@ -95,5 +96,5 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes 
     return data if len(data) <= most else None
 
 
-def _refuse(file: str, fault: str, fix: str) -> NoReturn:
-    raise ConfigErrors((ConfigError(Where(file), fault, fix),))
+def _refused(file: str, fault: str, fix: str) -> ConfigErrors:
+    return ConfigErrors((ConfigError(Where(file), fault, fix),))

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from homunculus.model import Placement, Role
 
-_LINE = re.compile(r"(@@@?)[ \t]*([A-Za-z_]+)[ \t]*(.*)\Z")
+_LINE = re.compile(r"(@@@?)([A-Za-z_]+)(?:[ \t]+(.*))?\Z")
 _WHOLE = re.compile(r"-?[0-9]{1,9}\Z")
 _POSITIONS: dict[str, Placement] = {
     "before_desc": "before_char",
@@ -84,12 +84,12 @@ def split_decorators(content: str) -> tuple[Decorators, str]:
     asked: dict[str, Any] = {}
     waiting = False  # for a fallback of one that did not count
     at = 0
-    for at, line in enumerate([*lines, ""]):  # noqa: B007 - where the text begins
+    for at, line in enumerate([*lines, ""]):
         found = _LINE.match(line.strip())
         if found is None and (line.strip() or at == len(lines)):
             break
         if found is not None and (found[1] == "@@" or waiting):
-            waiting = not _counts(asked, found[2], found[3].strip())
+            waiting = not _counts(asked, found[2], (found[3] or "").strip())
     return Decorators(**asked), "".join(lines[at:]).strip("\r\n")
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from json.decoder import scanstring
-from typing import Any, NoReturn
+from json import decoder
+from typing import Any
 
 from homunculus.errors import ConfigError, ConfigErrors, Where
 
@@ -20,6 +21,8 @@ MAX_DEPTH = 40
 MAX_VALUES = 100_000  # what a card of 2 MiB could hold besides would take minutes and all the memory
 _MAX_DIGITS = 300
 
+_scan: Callable[[str, int, bool], tuple[str, int]] = vars(decoder)["scanstring"]  # typeshed does not know it
+_STRICT = True  # no raw line breaks within a string
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORD = re.compile(r"[-+]?[A-Za-z_]{1,20}")
@@ -61,7 +64,7 @@ def read_json(content: bytes, file: str) -> Json:
     at = reader.space(0)
     data, at = reader.value(at, 1, ())
     if reader.space(at) != len(reader.text):
-        reader.refuse(reader.space(at), "text after the end of the card", "remove it")
+        raise reader.wrong(reader.space(at), "text after the end of the card", "remove it")
     return Json(file, reader.text, data, reader.marks, reader.mended)
 
 
@@ -109,8 +112,9 @@ class _Reader:
     mended: bool = False
     values: int = 0
 
-    def refuse(self, at: int, fault: str, fix: str = "", path: Path = ()) -> NoReturn:
-        raise ConfigErrors((ConfigError(_place(self.file, self.text, at, path), fault, fix),))
+    def wrong(self, at: int, fault: str, fix: str = "", path: Path = ()) -> ConfigErrors:
+        """Word what is wrong at a place."""
+        return ConfigErrors((ConfigError(_place(self.file, self.text, at, path), fault, fix),))
 
     def space(self, at: int) -> int:
         """Return where the next token begins."""
@@ -122,24 +126,26 @@ class _Reader:
         """Return the value that begins at `at`, and where it ends."""
         self.values += 1
         if self.values > MAX_VALUES:
-            self.refuse(at, f"more than {MAX_VALUES:,} values", "take out what is not about the character", path)
+            raise self.wrong(at, f"more than {MAX_VALUES:,} values", "take out what is not about the character", path)
         match self.text[at : at + 1]:
             case '"':
                 return self._string(at, path)
             case "{" | "[" as bracket:
                 if depth > MAX_DEPTH:
-                    self.refuse(at, f"nested more than {MAX_DEPTH} levels deep", "flatten it", path[:8])
+                    raise self.wrong(at, f"nested more than {MAX_DEPTH} levels deep", "flatten it", path[:8])
                 return (self._mapping if bracket == "{" else self._list)(at + 1, depth, path)
             case "":
-                self.refuse(at, "the text ends in the middle of the card", "get the whole file")
+                raise self.wrong(at, "the text ends in the middle of the card", "get the whole file")
             case _:
                 return self._scalar(at, path)
 
     def _string(self, at: int, path: Path) -> tuple[str, int]:
         try:
-            found, end = scanstring(self.text, at + 1, True)
+            found, end = _scan(self.text, at + 1, _STRICT)
         except json.JSONDecodeError as error:
-            self.refuse(error.pos, f"not valid JSON: {error.msg.lower()}", "close the quotes, double backslashes", path)
+            raise self.wrong(
+                error.pos, f"not valid JSON: {error.msg.lower()}", "close the quotes, double backslashes", path
+            ) from None
         if not found.isascii() and any("\ud800" <= c <= "\udfff" for c in found):
             self.mended = True
             found = found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -154,18 +160,18 @@ class _Reader:
         if word in _WORDS:
             return _WORDS[word], at + len(word)
         if word.lstrip("+-").casefold() in ("nan", "infinity", "inf"):
-            self.refuse(at, f"{word} is no number of JSON", "write a number or null", path)
-        self.refuse(at, "not valid JSON: a value must stand here", "check commas, quotes and brackets", path)
+            raise self.wrong(at, f"{word} is no number of JSON", "write a number or null", path)
+        raise self.wrong(at, "not valid JSON: a value must stand here", "check commas, quotes and brackets", path)
 
     def _number(self, found: re.Match[str], path: Path) -> int | float:
         written = found[0]
         if len(written) > _MAX_DIGITS:
-            self.refuse(found.start(), f"a number of {len(written)} digits", "write it shorter", path)
+            raise self.wrong(found.start(), f"a number of {len(written)} digits", "write it shorter", path)
         if found[1] is None and found[2] is None:
             return int(written)
         number = float(written)
         if not math.isfinite(number):
-            self.refuse(found.start(), "a number too large to hold", "write a smaller one", path)
+            raise self.wrong(found.start(), "a number too large to hold", "write a smaller one", path)
         return number
 
     def _list(self, at: int, depth: int, path: Path) -> tuple[list[Any], int]:
@@ -194,7 +200,7 @@ class _Reader:
             key, begun, at = self._key(at, path)
             if key in data:
                 first = self.text.count("\n", 0, marks[key][0]) + 1
-                self.refuse(begun, f"duplicate key {quoted(key)}", f"the first one is on line {first}", path)
+                raise self.wrong(begun, f"duplicate key {quoted(key)}", f"the first one is on line {first}", path)
             value, end = self.value(at, depth + 1, (*path, key))
             data[key], marks[key] = value, (begun, at)
             at, more = self._next(end, "}", path)
@@ -204,11 +210,13 @@ class _Reader:
     def _key(self, at: int, path: Path) -> tuple[str, int, int]:
         """Return a key, where it begins, and where its value begins."""
         if not self.text.startswith('"', at):
-            self.refuse(at, "not valid JSON: a key in double quotes must stand here", "check the comma before it", path)
+            raise self.wrong(
+                at, "not valid JSON: a key in double quotes must stand here", "check the comma before it", path
+            )
         key, end = self._string(at, path)
         end = self.space(end)
         if not self.text.startswith(":", end):
-            self.refuse(end, "not valid JSON: a colon must follow the key", "write a colon", path)
+            raise self.wrong(end, "not valid JSON: a colon must follow the key", "write a colon", path)
         return key, at, self.space(end + 1)
 
     def _next(self, at: int, closing: str, path: Path) -> tuple[int, bool]:
@@ -219,5 +227,5 @@ class _Reader:
         if self.text.startswith(",", at):
             return self.space(at + 1), True
         if at >= len(self.text):
-            self.refuse(at, "the text ends in the middle of the card", "get the whole file")
-        self.refuse(at, f"not valid JSON: a comma or {closing} must stand here", "check commas and brackets", path)
+            raise self.wrong(at, "the text ends in the middle of the card", "get the whole file")
+        raise self.wrong(at, f"not valid JSON: a comma or {closing} must stand here", "check commas and brackets", path)

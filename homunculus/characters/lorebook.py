@@ -63,7 +63,7 @@ def select(
     once for each entry that comes up; `budget` is how many tokens the caller has, beside the book's own limit.
     """
     matcher = matcher or Matcher()
-    scan = _Scan(book, [Text(message[-_LONGEST:]) for message in messages], spoken, matcher)
+    scan = _Scan(book, [Text(message[-_LONGEST:]) for message in messages], matcher)
     candidates = [entry for entry in _entries(entries) if _allowed(entry, spoken)]
     texts: dict[int, str] = {}
     chosen: list[_Entry] = []
@@ -112,7 +112,6 @@ class _Scan:
 
     book: Lorebook
     messages: list[Text]
-    spoken: int
     matcher: Matcher
     _fresh: list[Text] = field(default_factory=list)
     _lore: list[Text] = field(default_factory=list)

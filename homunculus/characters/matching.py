@@ -102,7 +102,7 @@ def _plain(key: str, text: Text, *, case_sensitive: bool) -> bool:
 
 
 @functools.lru_cache(maxsize=8192)
-def _prepared(key: str, case_sensitive: bool) -> str:  # noqa: FBT001 - a cache takes positions
+def _prepared(key: str, case_sensitive: bool) -> str:
     whole = unicodedata.normalize("NFC", key.strip())
     return whole if case_sensitive else whole.casefold()
 

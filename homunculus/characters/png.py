@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import NoReturn
 
 import png
 
@@ -48,7 +47,9 @@ def card_in(content: bytes, file: str) -> Embedded:
         if chunks := found.get(keyword):
             text = _text(chunks[0], file)
             return Embedded(keyword.decode(), _debased(text, file, keyword.decode()), len(chunks) > 1)
-    _refuse(file, "no character card in this picture", "ask for the original: sites that resize pictures remove the card")
+    raise _refused(
+        file, "no character card in this picture", "ask for the original: sites that resize pictures remove the card"
+    )
 
 
 def without_cards(content: bytes, file: str) -> bytes:
@@ -76,14 +77,16 @@ def _chunks(content: bytes, file: str) -> Iterator[Chunk]:
     try:
         for number, (kind, data) in enumerate(png.Reader(bytes=content).chunks()):
             if number == _MOST_CHUNKS:
-                _refuse(file, f"more than {_MOST_CHUNKS:,} chunks in the picture", "save it again as an ordinary PNG")
+                raise _refused(
+                    file, f"more than {_MOST_CHUNKS:,} chunks in the picture", "save it again as an ordinary PNG"
+                )
             yield kind, data
     except (png.Error, EOFError, ValueError) as error:
-        _refuse(file, f"not a whole PNG: {_worded(error)}", "download it again")
+        raise _refused(file, f"not a whole PNG: {_worded(error)}", "download it again") from None
 
 
 def _worded(error: Exception) -> str:
-    said = str(error) if isinstance(error, png.Error) else "a broken chunk"
+    said = str(error.args[0]) if isinstance(error, png.Error) else "a broken chunk"
     return "".join(c for c in said if c.isprintable())[:100].rstrip(".")
 
 
@@ -122,11 +125,11 @@ def _inflated(data: bytes, file: str) -> bytes:
     try:
         text = inflater.decompress(data, MAX_INFLATED + 1)
     except zlib.error:
-        _refuse(file, "the card's chunk cannot be inflated", "download the picture again")
+        raise _refused(file, "the card's chunk cannot be inflated", "download the picture again") from None
     if len(text) > MAX_INFLATED:
-        _refuse(file, "the card's chunk inflates to more than 2 MiB", "take pictures out of its assets")
+        raise _refused(file, "the card's chunk inflates to more than 2 MiB", "take pictures out of its assets")
     if not inflater.eof:
-        _refuse(file, "the card's chunk ends too early", "download the picture again")
+        raise _refused(file, "the card's chunk ends too early", "download the picture again")
     return text
 
 
@@ -138,8 +141,8 @@ def _debased(text: bytes, file: str, keyword: str) -> bytes:
     try:
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except binascii.Error:
-        _refuse(file, f"the chunk {keyword} is not base64", "export the card again")
+        raise _refused(file, f"the chunk {keyword} is not base64", "export the card again") from None
 
 
-def _refuse(file: str, fault: str, fix: str) -> NoReturn:
-    raise ConfigErrors((ConfigError(Where(file), fault, fix),))
+def _refused(file: str, fault: str, fix: str) -> ConfigErrors:
+    return ConfigErrors((ConfigError(Where(file), fault, fix),))

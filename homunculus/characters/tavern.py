@@ -39,21 +39,23 @@ def convert(source: Json, stem: str) -> tuple[str, dict[str, Any], tuple[ConfigE
     """
     root = source.data
     if not isinstance(root, dict):
-        _refuse(source, "a character card is a mapping in braces", "export the card again")
+        raise _refused(source, "a character card is a mapping in braces", "export the card again")
     conversion = Conversion(source)
     if isinstance(root.get("data"), dict) and ("spec" in root or _LIKELY & root["data"].keys()):
         if root.get("spec") == "lorebook_v3":
-            _refuse(source, "this is a lorebook without a character", "copy its entries under knowledge: of a card")
+            raise _refused(
+                source, "this is a lorebook without a character", "copy its entries under knowledge: of a card"
+            )
         kind, card = _with_data(conversion, root)
     else:
         if not _LIKELY & root.keys():
-            _refuse(source, "this JSON is no character card", "a card has at least a name and a description")
+            raise _refused(source, "this JSON is no character card", "a card has at least a name and a description")
         kind, card = _flat(conversion, root)
     return kind, _completed(conversion, card, stem), conversion.warnings
 
 
-def _refuse(source: Json, fault: str, fix: str) -> Any:
-    raise ConfigErrors((ConfigError(source.where(), fault, fix),))
+def _refused(source: Json, fault: str, fix: str) -> ConfigErrors:
+    return ConfigErrors((ConfigError(source.where(), fault, fix),))
 
 
 # --- the two layouts ------------------------------------------------------------------------------------------------
@@ -164,7 +166,9 @@ def _entry(conversion: Conversion, level: Any, path: Path, *, v3: bool) -> dict[
             entry["scope"] = ours["scope"]
         if isinstance(ours.get("enabled"), bool):
             entry["enabled"] = ours["enabled"]
-    written_always = {"enabled": True, "insertion_order": 0, "scope": "character"} | ({"use_regex": False} if v3 else {})
+    written_always = {"enabled": True, "insertion_order": 0, "scope": "character"} | (
+        {"use_regex": False} if v3 else {}
+    )
     for name, default in written_always.items():
         if entry.get(name) == default:
             del entry[name]

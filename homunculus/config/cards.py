@@ -1,13 +1,16 @@
-"""The characters folder: which cards there are, and what a native card says. Never knows who uses one.
+"""The characters folder: which cards there are, and what each says. Never knows who uses one.
 
 A card's name is its file's stem, compared after NFC and case-folding. A faulty card is an error where an agent uses it and
-a warning elsewhere. Parsed cards are kept by content, so a save of the deployment file parses none of them again.
+a warning elsewhere. Parsed cards are kept by content, so a save of the deployment file parses none of them again. Cards of
+other formats are turned into native data by a reader that is passed in, and checked like any other.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -17,11 +20,11 @@ from homunculus.config.draft import Draft, text, texts
 from homunculus.config.files import is_file, is_folder
 from homunculus.config.reader import read_fast
 from homunculus.config.schema import Check, character_schema, check, checker
-from homunculus.config.source import Source
+from homunculus.config.source import Marks, Source
 from homunculus.config.verdict import Verdict, verdict
 from homunculus.config.words import Path, did_you_mean, masked, shown
 from homunculus.errors import ConfigError, ConfigErrors, Where
-from homunculus.model import Character, Knowledge
+from homunculus.model import Character, Knowledge, Lorebook
 
 _NATIVE = (".yaml", ".yml")
 _FOREIGN = (".json", ".png", ".charx")
@@ -35,7 +38,14 @@ _PLAIN = (
     "greeting",
     "system_prompt",
     "post_history",
+    "creator",
+    "creator_notes",
 )
+_ENTRY = (
+    *("content", "scope", "enabled", "constant", "selective", "insertion_order", "priority"),
+    *("case_sensitive", "use_regex", "position"),
+)
+_BOOK = ("scan_depth", "token_budget", "recursive_scanning")
 _KEPT = 4096  # parsed cards
 
 
@@ -46,6 +56,17 @@ class Card:
     errors: tuple[ConfigError, ...]
     source: Source | None = None
     data: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[ConfigError, ...] = ()
+
+
+ReadForeign = Callable[[bytes, str], tuple[dict[str, Any], tuple[ConfigError, ...]]]
+"""Turns a card of another format into native data and warnings; raises ConfigErrors. Takes content and shown name."""
+
+
+def no_foreign_cards(content: bytes, file: str) -> tuple[dict[str, Any], tuple[ConfigError, ...]]:
+    """Refuse every card of another format: for a loader that was given no reader."""
+    fault = f"cards in {FilePath(file).suffix} files cannot be read here"
+    raise ConfigErrors((ConfigError(Where(file), fault, "write a native .yaml card"),))
 
 
 @dataclass(slots=True)
@@ -53,6 +74,7 @@ class CardCache:
     """Parse cards; keep each by its file's shown name and content. Safe between threads: entries never change."""
 
     fast: bool = True  # False: the reference readers alone
+    foreign: ReadForeign = no_foreign_cards
     _kept: dict[tuple[str, bytes], Card] = field(default_factory=dict)
     _check: Check | None = None
     _verdict: Verdict | None = None
@@ -64,8 +86,27 @@ class CardCache:
             return known
         if len(self._kept) >= _KEPT:
             self._kept.clear()
-        card = self._kept[key] = (self._parse_fast(content, file) if self.fast else None) or self._parse(content, file)
+        if FilePath(file).suffix.casefold() in _FOREIGN:
+            card = self._parse_foreign(content, file)
+        else:
+            card = (self._parse_fast(content, file) if self.fast else None) or self._parse(content, file)
+        self._kept[key] = card
         return card
+
+    def _parse_foreign(self, content: bytes, file: str) -> Card:
+        """Parse a card of another format; where something stands in it is known only to its reader."""
+        try:
+            data, warnings = self.foreign(content, file)
+        except ConfigErrors as errors:
+            return Card(errors.errors)
+        read = Source(file, "", data, lambda path: Marks((1, 1), (1, 1)))
+        checked = check(read, self._shape())
+        return Card(checked.errors, read, data, warnings)
+
+    def _shape(self) -> Check:
+        if self._check is None:
+            self._check = checker(character_schema())
+        return self._check
 
     def _parse_fast(self, content: bytes, file: str) -> Card | None:
         """Parse an ordinary card without a fault; None when it is anything else."""
@@ -75,9 +116,7 @@ class CardCache:
         return Card((), read, read.data) if read is not None and self._verdict(read.data) else None
 
     def _parse(self, content: bytes, file: str) -> Card:
-        if self._check is None:
-            self._check = checker(character_schema())
-        return _parse(content, file, self._check)
+        return _parse(content, file, self._shape())
 
 
 def _parse(content: bytes, file: str, shape: Check) -> Card:
@@ -109,12 +148,7 @@ class Cards:
 
     def find(self, written: str, path: Path) -> tuple[Character, Card] | None:
         """Return the character that `path` in the deployment file refers to; report it when there is none."""
-        suffix = FilePath(written).suffix.casefold()
-        if suffix in _FOREIGN:
-            fix = "write a native .yaml card"
-            self.draft.findings.error(path, f"cards in {suffix} files are not available yet", fix)
-            return None
-        if suffix in _NATIVE or "/" in written or "\\" in written:
+        if FilePath(written).suffix.casefold() in (*_NATIVE, *_FOREIGN) or "/" in written or "\\" in written:
             return self._at(written, path)
         found = self._files.get(_folded(written))
         if not found:
@@ -143,6 +177,7 @@ class Cards:
             try:
                 self._used[file] = card = self._read(file)
                 self.errors.extend(card.errors)
+                self.warnings.extend(card.warnings)
             except OSError:
                 self._used[file] = None
         card_or_none = self._used[file]
@@ -171,7 +206,8 @@ class Cards:
             fault, fix = f"{shown(written)} cannot be a character's name", "use letters, digits, _ and -"
         elif foreign:
             fault = f"no character {shown(written)} in {place}"
-            fix = f"{foreign.name} is there, but cards in {foreign.suffix} files are not available yet"
+            beside = FilePath(os.path.relpath(foreign, self.draft.files.file.parent)).as_posix()
+            fix = f"write {beside}, or import it: homunculus card import {self.draft.files.shown(foreign)}"
         else:
             stems = [files[0].stem for files in self._files.values()]
             fault = f"no character {shown(written)} in {place}"
@@ -191,11 +227,18 @@ class Cards:
             skills=_numbers(data.get("skills", {})),
             inventory=texts(data.get("inventory")),
             knowledge=tuple(_lore(entry) for entry in data.get("knowledge", ())),
+            lorebook=Lorebook(**{key: data["lorebook"][key] for key in _BOOK if key in data.get("lorebook", {})}),
+            alternate_greetings=texts(data.get("alternate_greetings")),
+            group_only_greetings=texts(data.get("group_only_greetings")),
+            character_version=text(data.get("character_version", "")),
+            tags=texts(data.get("tags")),
             path=self.draft.files.shown(file),
             **{key: data[key] for key in _PLAIN if key in data},
         )
 
     def _avatar(self, card: Card, file: FilePath) -> str:
+        if file.suffix.casefold() == ".png":
+            return str(file)  # the card is its own portrait
         written: str = card.data.get("avatar", "")
         if not written or written.startswith("https://"):
             return written
@@ -253,7 +296,9 @@ def _numbers(entries: dict[str, float]) -> tuple[tuple[str, float], ...]:
 
 
 def _lore(entry: dict[str, Any]) -> Knowledge:
-    return Knowledge(texts(entry["keys"]), entry["content"], entry.get("scope", "character"))
+    written = {key: entry[key] for key in _ENTRY if key in entry}
+    name, secondary = text(entry.get("name", "")), texts(entry.get("secondary_keys"))
+    return Knowledge(keys=texts(entry["keys"]), name=name, secondary_keys=secondary, **written)
 
 
 def report_card(cards: Cards, card: Card, path: Path, message: str, hint: str) -> None:

@@ -139,7 +139,7 @@ class Character:
     skills: tuple[tuple[str, float], ...] = ()
     inventory: tuple[str, ...] = ()
     knowledge: tuple[Knowledge, ...] = ()
-    lorebook: Lorebook = Lorebook()
+    lorebook: Lorebook = field(default_factory=Lorebook)
     creator_notes: str = ""
     creator: str = ""
     character_version: str = ""

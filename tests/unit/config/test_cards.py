@@ -140,7 +140,7 @@ def test_other_files_in_the_folder_are_no_characters(folder: Path) -> None:
 def test_a_card_of_another_format_is_seen(folder: Path) -> None:
     (folder / "characters" / "mara.json").write_text("{}")
     (error,) = faults(folder, "version: 1\nagents: {a: {character: mara}}\n")
-    assert error.endswith("mara.json is there, but cards in .json files are not available yet")
+    assert error.endswith("; write characters/mara.json, or import it: homunculus card import characters/mara.json")
 
 
 @pytest.mark.parametrize("written", ["a b", '"a\\0b"', "'..'", "'*'"])
