@@ -15,7 +15,7 @@ from homunculus.errors import ConfigError
 
 MAX_KEY = 200  # characters: longer keys are no YAML of one line
 MAX_KEPT_DEPTH = 30  # of what is kept without being understood: the native card stays within its own bound
-MAX_ENTRIES = 5_000
+MAX_ENTRIES = 2_000
 _MOST_NUMBERS = 500
 _MOST_WARNINGS = 50
 _LARGEST = 10**9

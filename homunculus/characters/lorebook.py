@@ -17,8 +17,9 @@ from homunculus.characters.matching import Matcher, Text
 from homunculus.model import Knowledge, Lore, LoreAtDepth, Lorebook
 
 SCAN_DEPTH = 4  # messages, where a book says nothing
-_LONGEST = 16_384  # characters at the end of a message that are looked at
-_MOST_RECURSION = 65_536  # characters of entries that are looked at for further keys
+_LONGEST = 8_192  # characters at the end of a message that are looked at
+_MOST_RECURSION = 32_768  # characters of entries that are looked at for further keys
+_MOST_ROUNDS = 6  # an entry brings up another, that one a third, and so on
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def select(
     candidates = [entry for entry in _entries(entries) if _allowed(entry, spoken)]
     texts: dict[int, str] = {}
     chosen: list[_Entry] = []
-    while found := [entry for entry in candidates if scan.activates(entry)]:
+    for _ in range(_MOST_ROUNDS):
+        found = [entry for entry in candidates if scan.activates(entry)]
         for entry in found:
             texts[entry.index] = expand(entry.content).strip()
             if book.recursive_scanning:
@@ -113,8 +115,8 @@ class _Scan:
     book: Lorebook
     messages: list[Text]
     matcher: Matcher
-    _fresh: list[Text] = field(default_factory=list)
-    _lore: list[Text] = field(default_factory=list)
+    _read: list[str] = field(default_factory=list)  # in this round, for the next
+    _lore: list[Text] = field(default_factory=list)  # of each round before, the newest last
     _left: int = _MOST_RECURSION
 
     def activates(self, entry: _Entry) -> bool:
@@ -123,13 +125,16 @@ class _Scan:
         if asked.activate:
             return True
         texts = [*self._recent(asked.scan_depth), *self._lore]
+        depends = asked.additional_keys or (lore.selective and lore.secondary_keys)
+        # what stood there in earlier rounds did not bring it up, unless something else was missing
+        fresh = texts if depends or not self._lore else self._lore[-1:]
         if asked.exclude_keys and self._any(asked.exclude_keys, lore, texts):
             return False
         if asked.additional_keys and not self._any(asked.additional_keys, lore, texts):
             return False
         if lore.constant:
             return True
-        if not self._any(lore.keys, lore, texts):
+        if not self._any(lore.keys, lore, fresh):
             return False
         return not (lore.selective and lore.secondary_keys) or self._any(lore.secondary_keys, lore, texts)
 
@@ -151,13 +156,14 @@ class _Scan:
         whole = f"{text}\n{hidden}"[: self._left] if hidden else text[: self._left]
         self._left -= len(whole)
         if whole:
-            self._fresh.append(Text(whole))
+            self._read.append(whole)
 
     def news(self) -> bool:
         """Begin the next round; tell whether there is anything new to look at."""
-        fresh, self._fresh = self._fresh, []
-        self._lore += fresh
-        return bool(fresh)
+        read, self._read = self._read, []
+        if read:
+            self._lore.append(Text("\n\n".join(read)))
+        return bool(read)
 
 
 def _within(

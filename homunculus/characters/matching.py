@@ -46,14 +46,21 @@ class Text:
 
 @dataclass(slots=True)
 class Matcher:
-    """Look for keys in texts. `seconds` is what all patterns of one selection may take together."""
+    """Look for keys in texts. All patterns of one selection may take `seconds` together; past `lookups` nothing is found.
+
+    The second is ten times what the largest lorebook that people share takes, and bounds one made to waste time.
+    """
 
     seconds: float = 0.1
+    lookups: int = 100_000
     clock: Callable[[], float] = perf_counter
     slow: list[str] = field(default_factory=list)  # the patterns that were given up
 
     def found(self, key: str, text: Text, *, case_sensitive: bool | None, use_regex: bool) -> bool:
         """Tell whether a key comes up in a text."""
+        self.lookups -= 1
+        if self.lookups < 0:
+            return False
         written = _AS_PATTERN.match(key)
         if written is not None:
             return self._search(key, _compiled(written[1], written[2]), text.whole)
@@ -92,19 +99,18 @@ def _compiled(pattern: str, flags: str) -> regex.Pattern[str] | None:
 
 
 def _plain(key: str, text: Text, *, case_sensitive: bool) -> bool:
-    wanted = _prepared(key, case_sensitive)
-    if not wanted:
-        return False
+    wanted, is_word = _prepared(key, case_sensitive)
     within = text.whole if case_sensitive else text.folded
-    if any(character.isspace() for character in wanted):
-        return wanted in within
-    return _as_word(wanted, within)
+    if not wanted or wanted not in within:
+        return False
+    return not is_word or _as_word(wanted, within)
 
 
 @functools.lru_cache(maxsize=8192)
-def _prepared(key: str, case_sensitive: bool) -> str:
+def _prepared(key: str, case_sensitive: bool) -> tuple[str, bool]:
+    """Return what to look for, and whether it is one word."""
     whole = unicodedata.normalize("NFC", key.strip())
-    return whole if case_sensitive else whole.casefold()
+    return whole if case_sensitive else whole.casefold(), not any(map(str.isspace, whole))
 
 
 def _as_word(word: str, text: str) -> bool:

@@ -126,7 +126,9 @@ def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
 
 def charx(card: Any = V3, method: int = zipfile.ZIP_DEFLATED, **files: bytes) -> bytes:
     """Return a CHARX archive; names of further files are given with `__` for a slash and `_` before the suffix kept."""
-    return archive({"card.json": as_json(card), **{name.replace("__", "/"): data for name, data in files.items()}}, method)
+    return archive(
+        {"card.json": as_json(card), **{name.replace("__", "/"): data for name, data in files.items()}}, method
+    )
 
 
 def archive(files: dict[str | zipfile.ZipInfo, bytes] | dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:

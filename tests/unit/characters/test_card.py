@@ -377,7 +377,9 @@ def test_a_portrait_within_the_json_is_taken_and_one_elsewhere_is_never_fetched(
     assert "avatar" not in elsewhere.data
 
 
-@pytest.mark.parametrize("uri", ["embeded://../x.png", "file:///etc/passwd", "data:text/html;base64,AA==", "embeded://"])
+@pytest.mark.parametrize(
+    "uri", ["embeded://../x.png", "file:///etc/passwd", "data:text/html;base64,AA==", "embeded://"]
+)
 def test_an_icon_that_is_no_picture_of_the_archive_is_dropped(uri: str) -> None:
     card = read(charx(with_icon(uri)), "s.charx")
     assert card.portrait is None
