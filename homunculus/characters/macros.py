@@ -18,6 +18,7 @@ from itertools import islice
 _PIECES = re.compile(r"\{\{|\}\}|<bot>|<char>|<user>", re.IGNORECASE)
 _NAME = re.compile(r"\s*(//|[a-z_]+)\s*(:?)", re.IGNORECASE)
 _COMMAS = re.compile(r"\\,|,")
+_COLONS = re.compile("::")
 _DEEPEST = 16  # macros within macros; past it a macro stays as it was written
 _MOST_DICE, _MOST_SIDES = 100, 1000
 
@@ -97,7 +98,7 @@ class _Expansion:
                 return None
 
     def _choice(self, rest: list[str | _Macro], index: Callable[[int], int], depth: int) -> str:
-        options = _split(rest)
+        options = _split(*_options(rest))
         return self.text(options[index(len(options))], depth + 1).strip()
 
     def _roll(self, dice: str) -> str | None:
@@ -164,21 +165,30 @@ def _parsed(text: str) -> tuple[str | _Macro, ...]:
     return tuple(flat)
 
 
-def _split(parts: list[str | _Macro]) -> list[list[str | _Macro]]:
-    """Split an argument at its own commas: not the escaped ones, nor those of a macro inside it."""
+def _options(rest: list[str | _Macro]) -> tuple[list[str | _Macro], re.Pattern[str]]:
+    """Return an argument and what parts its options: commas, or `::` where it is written `{{random::a::b}}`."""
+    first = rest[0]
+    if not (isinstance(first, str) and first.startswith(":")):
+        return rest, _COMMAS
+    rest = [first[1:], *rest[1:]]
+    return rest, _COLONS if any("::" in part for part in rest if isinstance(part, str)) else _COMMAS
+
+
+def _split(parts: list[str | _Macro], separator: re.Pattern[str]) -> list[list[str | _Macro]]:
+    """Split an argument at its own separators: not the escaped ones, nor those of a macro inside it."""
     options: list[list[str | _Macro]] = [[]]
     for part in parts:
         if isinstance(part, _Macro):
             options[-1].append(part)
             continue
         end = 0
-        for comma in _COMMAS.finditer(part):
-            options[-1].append(part[end : comma.start()])
-            end = comma.end()
-            if comma[0] == ",":
-                options.append([])
-            else:
+        for found in separator.finditer(part):
+            options[-1].append(part[end : found.start()])
+            end = found.end()
+            if found[0].startswith("\\"):
                 options[-1].append(",")
+            else:
+                options.append([])
         options[-1].append(part[end:])
     return options
 

@@ -7,6 +7,7 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
@@ -124,15 +125,13 @@ def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def charx(card: Any = V3, method: int = zipfile.ZIP_DEFLATED, **files: bytes) -> bytes:
-    """Return a CHARX archive; names of further files are given with `__` for a slash and `_` before the suffix kept."""
-    return archive(
-        {"card.json": as_json(card), **{name.replace("__", "/"): data for name, data in files.items()}}, method
-    )
+def charx(card: Any = V3, files: Mapping[str, bytes] | None = None, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return a CHARX archive of a card and further files."""
+    return archive({"card.json": as_json(card), **(files or {})}, method)
 
 
-def archive(files: dict[str | zipfile.ZipInfo, bytes] | dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Return a zip archive."""
+def archive(files: Mapping[Any, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return a zip archive; names may be a ZipInfo."""
     out = BytesIO()
     with zipfile.ZipFile(out, "w", method) as zipped:
         for name, data in files.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,7 @@ def test_half_a_surrogate_pair_becomes_a_replacement() -> None:
 
 # --- pictures -------------------------------------------------------------------------------------------------------
 
-KINDS = {
+KINDS: dict[str, Callable[[str, bytes], bytes]] = {
     "tEXt": text,
     "zTXt": compressed,
     "iTXt": international,
@@ -343,7 +344,7 @@ def with_icon(uri: str, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("scheme", ["embeded", "embedded"])
 def test_a_charx_arrives_with_its_portrait(scheme: str) -> None:
-    content = charx(with_icon(f"{scheme}://assets/icon/images/1.png"), **{"assets__icon__images__1.png": png()})
+    content = charx(with_icon(f"{scheme}://assets/icon/images/1.png"), {"assets/icon/images/1.png": png()})
     card = read(content, "s.charx")
     assert card.kind == "Tavern V3 in a CHARX"
     assert card.portrait is not None
@@ -352,7 +353,7 @@ def test_a_charx_arrives_with_its_portrait(scheme: str) -> None:
 
 
 def test_a_charx_is_known_by_its_first_bytes_and_tells_what_it_drops() -> None:
-    card = read(charx(V3, music=b"la", pictures__x=b"y"), "s.zip")
+    card = read(charx(V3, {"music": b"la", "pictures/x": b"y"}), "s.zip")
     assert card.data["nickname"] == "Sera"
     assert told(card) == ["s.zip:1:1: dropped: 2 other files of the archive"]
 
@@ -361,7 +362,7 @@ def test_a_charx_is_known_by_its_first_bytes_and_tells_what_it_drops() -> None:
     ("head", "suffix"), [(b"\xff\xd8\xff", ".jpg"), (b"GIF89a", ".gif"), (b"RIFF\0\0\0\0WEBP", ".webp")]
 )
 def test_a_portrait_gets_the_suffix_of_what_it_is(head: bytes, suffix: str) -> None:
-    card = read(charx(with_icon("embeded://a.png"), **{"a.png": head}), "s.charx")
+    card = read(charx(with_icon("embeded://a.png"), {"a.png": head}), "s.charx")
     assert card.portrait is not None
     assert card.portrait.suffix == suffix
 

@@ -328,7 +328,12 @@ def test_the_smaller_of_both_budgets_counts() -> None:
 
 def test_what_is_counted_is_what_goes_in() -> None:
     counted: list[str] = []
-    chosen(entry("@@depth 2\n{{char}}!"), budget=100, count=lambda text: counted.append(text) or 1)  # type: ignore[func-returns-value]
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return 1
+
+    chosen(entry("@@depth 2\n{{char}}!"), budget=100, count=count)
     assert counted == ["Kovach!"]
 
 
