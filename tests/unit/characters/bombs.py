@@ -166,8 +166,8 @@ def _measure(folder: Path) -> None:
 
 def lay_out(folder: Path) -> None:
     """Write every one of them into a folder, for `python -m tests.unit.characters.bombs FOLDER`."""
-    for name, bomb in [*BOMBS.items(), *LARGE.items()]:
-        file, content = bomb()[:2]
+    bombs = {name: bomb()[:2] for name, bomb in BOMBS.items()}
+    for name, (file, content) in {**bombs, **{name: card() for name, card in LARGE.items()}}.items():
         (folder / name).with_suffix(Path(file).suffix).write_bytes(content)
 
 
