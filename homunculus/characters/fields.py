@@ -37,9 +37,9 @@ class Field:
 
 
 def text(value: Any) -> Any:
-    """Take text; a number becomes text."""
+    """Take text, with the line breaks of people's editors; a number becomes text."""
     if isinstance(value, str):
-        return value
+        return value.replace("\r\n", "\n")
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else UNFIT
 
 

@@ -18,7 +18,7 @@ _PLAIN_TEXT = re.compile(r"[^\W\d_](?:[\w'(),./%!?;-]| (?=[^\s#])){0,100}\Z")
 _LITERAL = re.compile(r"(?=[^ \n])(?:[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]|\n)+\Z")
 _BLANKS = re.compile(r"^ +$|\n\n\Z", re.MULTILINE)  # lines a literal block would lose
 _ESCAPED = re.compile(r"[\"\\\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _DEEPEST_INDENT = 32  # columns: past it everything stands in one line, which costs no columns
 
 

@@ -195,6 +195,7 @@ def test_a_field_of_the_wrong_type_is_told_with_its_place_and_kept(field: str, v
     [
         ("name", 47, "47"),
         ("description", 1.5, "1.5"),
+        ("description", "one\r\ntwo\n", "one\ntwo\n"),
         ("tags", "one", ["one"]),
         ("tags", ["a", None, 2], ["a", "2"]),
         ("alternate_greetings", "Hm?", ["Hm?"]),
