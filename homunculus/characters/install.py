@@ -22,6 +22,8 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\Z", re.IGNORECASE)
 _LONGEST = 60  # characters
 _LONGEST_BYTES = 180  # of UTF-8: file systems allow 255 with the suffix
 
+_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # each only some systems have
+
 Dump = Callable[[dict[str, Any]], str]
 
 
@@ -85,7 +87,7 @@ def _same(path: Path, source: Path) -> bool:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; a link of that name is replaced, never followed."""
     partial = path.with_name(f".{secrets.token_hex(8)}.part")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

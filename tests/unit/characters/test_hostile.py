@@ -56,15 +56,18 @@ def test_ten_thousand_mutants_crash_nothing_and_stay_in_their_folder(
     world = tmp_path_factory.mktemp("world")
     folder = world / "characters"
     folder.mkdir()
-    began, accepted = time.process_time(), 0
+    accepted, longest = 0, 0.0
     for file, content in mutants(seed, BATCH):
-        if (card := read_or_refuse(content, file)) is None:
+        began = time.process_time()
+        card = read_or_refuse(content, file)
+        longest = max(longest, time.process_time() - began)
+        if card is None:
             continue
         accepted += 1
         if accepted % 8 == 1:
             made = install(card, folder, world / "none", dump=dump, force=True)
             assert ACCEPTED(read_yaml(made.card.read_bytes(), "a.yaml").data)
-    assert time.process_time() - began < 2 * BATCH
+    assert longest < 2
     assert [path.name for path in world.iterdir()] == ["characters"]
     assert all(
         path.parent == folder and path.suffix in (".yaml", ".png") for path in world.rglob("*") if path != folder
