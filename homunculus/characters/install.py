@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from homunculus.characters.card import ForeignCard
+from homunculus.characters.tavern import ORDER
 from homunculus.errors import ConfigError, ConfigErrors, Where
 
 _UNNAMEABLE = re.compile(r"[^\w-]+")
@@ -53,7 +54,8 @@ def install(card: ForeignCard, folder: Path, source: Path, *, dump: Dump, force:
     file = folder / f"{stem}.yaml"
     portrait = folder / f"{stem}{card.portrait.suffix}" if card.portrait else None
     _check_free(folder, stem, portrait, source, force=force)
-    text = dump({**card.data, "avatar": portrait.name} if portrait else card.data)
+    data = {**card.data, "avatar": portrait.name} if portrait else card.data
+    text = dump({name: data[name] for name in ORDER if name in data})
     folder.mkdir(parents=True, exist_ok=True)
     if portrait is not None and card.portrait is not None and not _same(portrait, source):
         replace_file(portrait, card.portrait.content)

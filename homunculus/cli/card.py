@@ -17,14 +17,19 @@ from homunculus.characters.card import MAX_FILE, SUFFIXES, Picture, read_card
 from homunculus.characters.export import for_v2_readers, to_tavern
 from homunculus.characters.install import install, replace_file
 from homunculus.cli import output
-from homunculus.config.cards import CardCache
+from homunculus.config.card import CardCache
 from homunculus.config.write import dump
 from homunculus.errors import ConfigError, ConfigErrors, Refused, Where
 
 _NATIVE = (".yaml", ".yml")
 _ABOUT = ("name", "nickname", "language", "creator", "character_version", "tags", "ruleset")
 _TOLD = ("description", "personality", "background", "scenario", "greeting", "system_prompt", "post_history")
-_COUNTED = ("alternate_greetings", "group_only_greetings", "examples", "knowledge")
+_COUNTED = {
+    "alternate_greetings": ("alternate greeting", "alternate greetings"),
+    "group_only_greetings": ("greeting for groups", "greetings for groups"),
+    "examples": ("example", "examples"),
+    "knowledge": ("lore entry", "lore entries"),
+}
 _CUT = 300  # characters of a text that `show` prints
 
 
@@ -101,13 +106,17 @@ def _kept(data: dict[str, Any]) -> list[str]:
     return [
         *(name for level in levels for name in level),
         *(f"lorebook {name}" for name in ("extensions", "imported") if name in books),
-        *([f"more about {entries} entries of the lorebook"] if entries else []),
+        *([f"more about {_count(entries, *_COUNTED['knowledge'])}"] if entries else []),
     ]
 
 
 def _counts(data: dict[str, Any]) -> str:
-    counted = [f"{len(data[name])} {name.replace('_', ' ')}" for name in _COUNTED if data.get(name)]
+    counted = [_count(len(data[name]), *words) for name, words in _COUNTED.items() if data.get(name)]
     return f" ({', '.join(counted)})" if counted else ""
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 # --- export ---------------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """The characters folder: which cards there are, and what each says. Never knows who uses one.
 
 A card's name is its file's stem, compared after NFC and case-folding. A faulty card is an error where an agent uses it and
-a warning elsewhere. Parsed cards are kept by content, so a save of the deployment file parses none of them again. Cards of
-other formats are turned into native data by a reader that is passed in, and checked like any other.
+a warning elsewhere.
 """
 
 from __future__ import annotations
@@ -10,24 +9,17 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from homunculus.config import source
+from homunculus.config.card import FOREIGN, NATIVE, Card, CardCache
 from homunculus.config.draft import Draft, text, texts
 from homunculus.config.files import is_file, is_folder
-from homunculus.config.reader import read_fast
-from homunculus.config.schema import Check, character_schema, check, checker
-from homunculus.config.source import Marks, Source
-from homunculus.config.verdict import Verdict, verdict
 from homunculus.config.words import Path, did_you_mean, masked, shown
-from homunculus.errors import ConfigError, ConfigErrors, Where
+from homunculus.errors import ConfigError, Where
 from homunculus.model import Character, Knowledge, Lorebook
 
-_NATIVE = (".yaml", ".yml")
-_FOREIGN = (".json", ".png", ".charx")
 _STEM = re.compile(r"[\w-]+\Z")  # Unicode letters and digits, _ and -
 _PLAIN = (
     "description",
@@ -46,89 +38,6 @@ _ENTRY = (
     *("case_sensitive", "use_regex", "position"),
 )
 _BOOK = ("scan_depth", "token_budget", "recursive_scanning")
-_KEPT = 4096  # parsed cards
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One card file as read: its data where the shape is right, and what is wrong with it."""
-
-    errors: tuple[ConfigError, ...]
-    source: Source | None = None
-    data: dict[str, Any] = field(default_factory=dict)
-    warnings: tuple[ConfigError, ...] = ()
-
-
-ReadForeign = Callable[[bytes, str], tuple[dict[str, Any], tuple[ConfigError, ...]]]
-"""Turns a card of another format into native data and warnings; raises ConfigErrors. Takes content and shown name."""
-
-
-def no_foreign_cards(content: bytes, file: str) -> tuple[dict[str, Any], tuple[ConfigError, ...]]:
-    """Refuse every card of another format: for a loader that was given no reader."""
-    fault = f"cards in {FilePath(file).suffix} files cannot be read here"
-    raise ConfigErrors((ConfigError(Where(file), fault, "write a native .yaml card"),))
-
-
-@dataclass(slots=True)
-class CardCache:
-    """Parse cards; keep each by its file's shown name and content. Safe between threads: entries never change."""
-
-    fast: bool = True  # False: the reference readers alone
-    foreign: ReadForeign = no_foreign_cards
-    _kept: dict[tuple[str, bytes], Card] = field(default_factory=dict)
-    _check: Check | None = None
-    _verdict: Verdict | None = None
-
-    def parse(self, content: bytes, file: str) -> Card:
-        """Return the card that this content is."""
-        key = (file, content)
-        if (known := self._kept.get(key)) is not None:
-            return known
-        if len(self._kept) >= _KEPT:
-            self._kept.clear()
-        if FilePath(file).suffix.casefold() in _FOREIGN:
-            card = self._parse_foreign(content, file)
-        else:
-            card = (self._parse_fast(content, file) if self.fast else None) or self._parse(content, file)
-        self._kept[key] = card
-        return card
-
-    def _parse_foreign(self, content: bytes, file: str) -> Card:
-        """Parse a card of another format; where something stands in it is known only to its reader."""
-        try:
-            data, warnings = self.foreign(content, file)
-        except ConfigErrors as errors:
-            return Card(errors.errors)
-        read = Source(file, "", data, lambda path: Marks((1, 1), (1, 1)))
-        checked = check(read, self._shape())
-        return Card(checked.errors, read, data, warnings)
-
-    def _shape(self) -> Check:
-        if self._check is None:
-            self._check = checker(character_schema())
-        return self._check
-
-    def _parse_fast(self, content: bytes, file: str) -> Card | None:
-        """Parse an ordinary card without a fault; None when it is anything else."""
-        if self._verdict is None:
-            self._verdict = verdict(character_schema())
-        read = read_fast(content, file)
-        return Card((), read, read.data) if read is not None and self._verdict(read.data) else None
-
-    def _parse(self, content: bytes, file: str) -> Card:
-        return _parse(content, file, self._shape())
-
-
-def _parse(content: bytes, file: str, shape: Check) -> Card:
-    try:
-        read = source.read(content, file)
-    except ConfigErrors as errors:
-        return Card(errors.errors)
-    if read.data is None:
-        return Card((ConfigError(Where(file), "the card is empty", "write name: and description:"),), read)
-    checked = check(read, shape)
-    data = checked.data if isinstance(checked.data, dict) else {}
-    return Card((*read.faults, *checked.errors), read, data)
 
 
 @dataclass(slots=True)
@@ -148,7 +57,7 @@ class Cards:
 
     def find(self, written: str, path: Path) -> tuple[Character, Card] | None:
         """Return the character that `path` in the deployment file refers to; report it when there is none."""
-        if FilePath(written).suffix.casefold() in (*_NATIVE, *_FOREIGN) or "/" in written or "\\" in written:
+        if FilePath(written).suffix.casefold() in (*NATIVE, *FOREIGN) or "/" in written or "\\" in written:
             return self._at(written, path)
         found = self._files.get(_folded(written))
         if not found:
@@ -258,7 +167,7 @@ def open_cards(draft: Draft, cache: CardCache) -> Cards:
     folder, missing = _folder(draft)
     cards = Cards(draft, cache, folder, missing)
     for file in draft.files.folder(folder):
-        if file.suffix.casefold() in _NATIVE and not file.name.startswith(".") and is_file(file):
+        if file.suffix.casefold() in NATIVE and not file.name.startswith(".") and is_file(file):
             cards._files.setdefault(_folded(file.stem), []).append(file)
         elif file.suffix.casefold() in (".json", ".charx"):  # a .png beside a card is its portrait
             cards._foreign[_folded(file.stem)] = file

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from homunculus.config import source
-from homunculus.config.cards import CardCache, ReadForeign, no_foreign_cards
+from homunculus.config.card import CardCache, ReadForeign, no_foreign_cards
 from homunculus.config.draft import Draft
 from homunculus.config.files import Files, Read
 from homunculus.config.findings import Findings, ordered

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from homunculus.config import Loaded
-from homunculus.config.cards import CardCache
+from homunculus.config.card import CardCache
 from homunculus.errors import ConfigError, ConfigErrors, Where
 from homunculus.model import Character, Knowledge, Lorebook
 from homunculus.plan import plan
