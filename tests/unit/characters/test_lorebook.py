@@ -273,6 +273,11 @@ def test_entries_that_bring_up_each_other_end() -> None:
     assert texts(chosen(listed, "a", book=RECURSIVE)) == ["b", "a", "a b a b"]
 
 
+def test_a_chain_goes_five_times_further_and_no_more() -> None:
+    listed = [entry(f"key{n + 1}", f"key{n}") for n in range(9)]
+    assert texts(chosen(listed, "key0", book=RECURSIVE)) == [f"key{n}" for n in range(1, 7)]
+
+
 def test_recursion_looks_past_the_scan_depth_and_at_constants() -> None:
     listed = [entry("A chest.", "x", constant=True), entry("A map.", "chest")]
     assert texts(chosen(listed, book=Lorebook(scan_depth=0, recursive_scanning=True))) == ["A chest.", "A map."]
