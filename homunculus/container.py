@@ -23,7 +23,7 @@ from homunculus.adapters.local import LocalHub
 from homunculus.characters.macros import expand
 from homunculus.commands import COMMANDS
 from homunculus.config.load import Loader
-from homunculus.errors import Refused
+from homunculus.errors import ConfigError, Refused
 from homunculus.interfaces import (
     Adapter,
     Backend,
@@ -197,6 +197,13 @@ PROVIDERS: Mapping[str, Provider] = EntryPoints("homunculus.models")
 BACKENDS: Mapping[str, Backend] = EntryPoints("homunculus.memory")
 
 
+def read_foreign(content: bytes, file: str) -> tuple[dict[str, Any], tuple[ConfigError, ...]]:
+    """Read a card of another format. Its readers are imported by the first deployment that names one."""
+    from homunculus.characters.card import read_native
+
+    return read_native(content, file)
+
+
 def required_keys(provider: str) -> tuple[str, ...]:
     """Return the keys of the file that a model provider cannot do without."""
     return PROVIDERS[provider].required
@@ -220,6 +227,7 @@ class Container(containers.DeclarativeContainer):
         rulesets=providers.Callable(excerpts),
         environ=environ,
         requires=providers.Object(required_keys),
+        foreign=providers.Object(read_foreign),
     )
     hub = providers.Singleton(LocalHub)
     events = providers.Singleton(EventHub)

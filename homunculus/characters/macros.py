@@ -15,9 +15,10 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 
-_PIECES = re.compile(r"\{\{|\}\}|<bot>|<user>", re.IGNORECASE)
+_PIECES = re.compile(r"\{\{|\}\}|<bot>|<char>|<user>", re.IGNORECASE)
 _NAME = re.compile(r"\s*(//|[a-z_]+)\s*(:?)", re.IGNORECASE)
 _COMMAS = re.compile(r"\\,|,")
+_COLONS = re.compile("::")
 _DEEPEST = 16  # macros within macros; past it a macro stays as it was written
 _MOST_DICE, _MOST_SIDES = 100, 1000
 
@@ -49,7 +50,7 @@ class _Expansion:
         if isinstance(part, _Macro):
             value = self._value(part, depth) if depth < _DEEPEST else None
             return self.whole[part.start : part.end] if value is None else value
-        return {"<bot>": self.char, "<user>": self.user}.get(part.lower(), part)
+        return {"<bot>": self.char, "<char>": self.char, "<user>": self.user}.get(part.lower(), part)
 
     def _value(self, macro: _Macro, depth: int) -> str | None:
         """Return what a macro stands for; None when it is not one of ours."""
@@ -97,7 +98,7 @@ class _Expansion:
                 return None
 
     def _choice(self, rest: list[str | _Macro], index: Callable[[int], int], depth: int) -> str:
-        options = _split(rest)
+        options = _split(*_options(rest))
         return self.text(options[index(len(options))], depth + 1).strip()
 
     def _roll(self, dice: str) -> str | None:
@@ -123,6 +124,17 @@ def expand(
     """
     expansion = _Expansion(text, char, user, original, random or randomness.SystemRandom(), now or _local_now)
     return expansion.text(_parsed(text))
+
+
+def hidden_keys(text: str) -> str:
+    """Return what the `{{hidden_key:…}}` of a lorebook entry say, a line each: looked at for keys, never shown."""
+    found = (_hidden(part, text) for part in _parsed(text) if isinstance(part, _Macro))
+    return "\n".join(key for key in found if key)
+
+
+def _hidden(macro: _Macro, whole: str) -> str:
+    name, _, key = whole[macro.start + 2 : macro.end - 2].partition(":")
+    return key.strip() if name.strip().lower() == "hidden_key" else ""
 
 
 def _local_now() -> datetime:
@@ -153,21 +165,30 @@ def _parsed(text: str) -> tuple[str | _Macro, ...]:
     return tuple(flat)
 
 
-def _split(parts: list[str | _Macro]) -> list[list[str | _Macro]]:
-    """Split an argument at its own commas: not the escaped ones, nor those of a macro inside it."""
+def _options(rest: list[str | _Macro]) -> tuple[list[str | _Macro], re.Pattern[str]]:
+    """Return an argument and what parts its options: commas, or `::` where it is written `{{random::a::b}}`."""
+    first = rest[0]
+    if not (isinstance(first, str) and first.startswith(":")):
+        return rest, _COMMAS
+    rest = [first[1:], *rest[1:]]
+    return rest, _COLONS if any("::" in part for part in rest if isinstance(part, str)) else _COMMAS
+
+
+def _split(parts: list[str | _Macro], separator: re.Pattern[str]) -> list[list[str | _Macro]]:
+    """Split an argument at its own separators: not the escaped ones, nor those of a macro inside it."""
     options: list[list[str | _Macro]] = [[]]
     for part in parts:
         if isinstance(part, _Macro):
             options[-1].append(part)
             continue
         end = 0
-        for comma in _COMMAS.finditer(part):
-            options[-1].append(part[end : comma.start()])
-            end = comma.end()
-            if comma[0] == ",":
-                options.append([])
-            else:
+        for found in separator.finditer(part):
+            options[-1].append(part[end : found.start()])
+            end = found.end()
+            if found[0].startswith("\\"):
                 options[-1].append(",")
+            else:
+                options.append([])
         options[-1].append(part[end:])
     return options
 

@@ -162,6 +162,52 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where.")]
     raise typer.Exit(setup.init(folder))
 
 
+cards = typer.Typer(help="Character cards: bring them in from elsewhere, give them away.", no_args_is_help=True)
+app.add_typer(cards, name="card")
+
+Card = Annotated[Path, typer.Argument(metavar="SRC", help="A card: JSON, PNG or CHARX.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+@cards.command("import")
+def card_import(
+    source: Card,
+    folder: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="The characters folder.", show_default=False)
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a card into native YAML with its portrait beside it."""
+    from homunculus.cli import card
+
+    raise typer.Exit(card.import_card(source, folder, as_json, force=force))
+
+
+@cards.command("export")
+def card_export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A character's name, or the file of a card.")],
+    target: Annotated[Path, typer.Argument(metavar="DEST", help="What to write: a .png or a .json file.")],
+    folder: Annotated[
+        Path | None, typer.Option("--characters", metavar="DIR", help="The characters folder.", show_default=False)
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a card that other programs read: tavern V2 and V3 in a PNG, or JSON."""
+    from homunculus.cli import card
+
+    raise typer.Exit(card.export_card(name, target, folder, as_json, force=force))
+
+
+@cards.command("show")
+def card_show(source: Card, as_json: AsJson = False) -> None:
+    """Show what a card says, and what of it would not be used. Writes nothing."""
+    from homunculus.cli import card
+
+    raise typer.Exit(card.show_card(source, as_json))
+
+
 @app.command("fetch-model")
 def fetch_model() -> None:
     """Get the embedded model's weights (98 MB), unless they are here."""

@@ -12,7 +12,7 @@ from homunculus.config.identity import identify
 from homunculus.config.load import Loaded, Loader
 from homunculus.config.paths import schema_dir
 from homunculus.config.redact import secret_values
-from homunculus.container import BACKENDS, PLATFORMS, PROVIDERS, required_keys
+from homunculus.container import BACKENDS, PLATFORMS, PROVIDERS, read_foreign, required_keys
 from homunculus.errors import ConfigErrors
 from homunculus.logs import scrub
 from homunculus.plan import nothing, plan
@@ -30,6 +30,7 @@ def load(file: Path) -> Loaded:
         rulesets=excerpts(),
         environ=dict(os.environ),
         requires=required_keys,
+        foreign=read_foreign,
     )
     loaded = loader(file)
     scrub.hide(secret_values(loaded.deployment))

@@ -1,30 +1,25 @@
-"""The characters folder: which cards there are, and what a native card says. Never knows who uses one.
+"""The characters folder: which cards there are, and what each says. Never knows who uses one.
 
 A card's name is its file's stem, compared after NFC and case-folding. A faulty card is an error where an agent uses it and
-a warning elsewhere. Parsed cards are kept by content, so a save of the deployment file parses none of them again.
+a warning elsewhere.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from homunculus.config import source
+from homunculus.config.card import FOREIGN, NATIVE, Card, CardCache
 from homunculus.config.draft import Draft, text, texts
 from homunculus.config.files import is_file, is_folder
-from homunculus.config.reader import read_fast
-from homunculus.config.schema import Check, character_schema, check, checker
-from homunculus.config.source import Source
-from homunculus.config.verdict import Verdict, verdict
 from homunculus.config.words import Path, did_you_mean, masked, shown
-from homunculus.errors import ConfigError, ConfigErrors, Where
-from homunculus.model import Character, Knowledge
+from homunculus.errors import ConfigError, Where
+from homunculus.model import Character, Knowledge, Lorebook
 
-_NATIVE = (".yaml", ".yml")
-_FOREIGN = (".json", ".png", ".charx")
 _STEM = re.compile(r"[\w-]+\Z")  # Unicode letters and digits, _ and -
 _PLAIN = (
     "description",
@@ -35,61 +30,14 @@ _PLAIN = (
     "greeting",
     "system_prompt",
     "post_history",
+    "creator",
+    "creator_notes",
 )
-_KEPT = 4096  # parsed cards
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One card file as read: its data where the shape is right, and what is wrong with it."""
-
-    errors: tuple[ConfigError, ...]
-    source: Source | None = None
-    data: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class CardCache:
-    """Parse cards; keep each by its file's shown name and content. Safe between threads: entries never change."""
-
-    fast: bool = True  # False: the reference readers alone
-    _kept: dict[tuple[str, bytes], Card] = field(default_factory=dict)
-    _check: Check | None = None
-    _verdict: Verdict | None = None
-
-    def parse(self, content: bytes, file: str) -> Card:
-        """Return the card that this content is."""
-        key = (file, content)
-        if (known := self._kept.get(key)) is not None:
-            return known
-        if len(self._kept) >= _KEPT:
-            self._kept.clear()
-        card = self._kept[key] = (self._parse_fast(content, file) if self.fast else None) or self._parse(content, file)
-        return card
-
-    def _parse_fast(self, content: bytes, file: str) -> Card | None:
-        """Parse an ordinary card without a fault; None when it is anything else."""
-        if self._verdict is None:
-            self._verdict = verdict(character_schema())
-        read = read_fast(content, file)
-        return Card((), read, read.data) if read is not None and self._verdict(read.data) else None
-
-    def _parse(self, content: bytes, file: str) -> Card:
-        if self._check is None:
-            self._check = checker(character_schema())
-        return _parse(content, file, self._check)
-
-
-def _parse(content: bytes, file: str, shape: Check) -> Card:
-    try:
-        read = source.read(content, file)
-    except ConfigErrors as errors:
-        return Card(errors.errors)
-    if read.data is None:
-        return Card((ConfigError(Where(file), "the card is empty", "write name: and description:"),), read)
-    checked = check(read, shape)
-    data = checked.data if isinstance(checked.data, dict) else {}
-    return Card((*read.faults, *checked.errors), read, data)
+_ENTRY = (
+    *("content", "scope", "enabled", "constant", "selective", "insertion_order", "priority"),
+    *("case_sensitive", "use_regex", "position"),
+)
+_BOOK = ("scan_depth", "token_budget", "recursive_scanning")
 
 
 @dataclass(slots=True)
@@ -109,12 +57,7 @@ class Cards:
 
     def find(self, written: str, path: Path) -> tuple[Character, Card] | None:
         """Return the character that `path` in the deployment file refers to; report it when there is none."""
-        suffix = FilePath(written).suffix.casefold()
-        if suffix in _FOREIGN:
-            fix = "write a native .yaml card"
-            self.draft.findings.error(path, f"cards in {suffix} files are not available yet", fix)
-            return None
-        if suffix in _NATIVE or "/" in written or "\\" in written:
+        if FilePath(written).suffix.casefold() in (*NATIVE, *FOREIGN) or "/" in written or "\\" in written:
             return self._at(written, path)
         found = self._files.get(_folded(written))
         if not found:
@@ -143,6 +86,7 @@ class Cards:
             try:
                 self._used[file] = card = self._read(file)
                 self.errors.extend(card.errors)
+                self.warnings.extend(card.warnings)
             except OSError:
                 self._used[file] = None
         card_or_none = self._used[file]
@@ -171,7 +115,8 @@ class Cards:
             fault, fix = f"{shown(written)} cannot be a character's name", "use letters, digits, _ and -"
         elif foreign:
             fault = f"no character {shown(written)} in {place}"
-            fix = f"{foreign.name} is there, but cards in {foreign.suffix} files are not available yet"
+            beside = FilePath(os.path.relpath(foreign, self.draft.files.file.parent)).as_posix()
+            fix = f"write {beside}, or import it: homunculus card import {self.draft.files.shown(foreign)}"
         else:
             stems = [files[0].stem for files in self._files.values()]
             fault = f"no character {shown(written)} in {place}"
@@ -191,11 +136,18 @@ class Cards:
             skills=_numbers(data.get("skills", {})),
             inventory=texts(data.get("inventory")),
             knowledge=tuple(_lore(entry) for entry in data.get("knowledge", ())),
+            lorebook=Lorebook(**{key: data["lorebook"][key] for key in _BOOK if key in data.get("lorebook", {})}),
+            alternate_greetings=texts(data.get("alternate_greetings")),
+            group_only_greetings=texts(data.get("group_only_greetings")),
+            character_version=text(data.get("character_version", "")),
+            tags=texts(data.get("tags")),
             path=self.draft.files.shown(file),
             **{key: data[key] for key in _PLAIN if key in data},
         )
 
     def _avatar(self, card: Card, file: FilePath) -> str:
+        if file.suffix.casefold() == ".png":
+            return str(file)  # the card is its own portrait
         written: str = card.data.get("avatar", "")
         if not written or written.startswith("https://"):
             return written
@@ -215,7 +167,7 @@ def open_cards(draft: Draft, cache: CardCache) -> Cards:
     folder, missing = _folder(draft)
     cards = Cards(draft, cache, folder, missing)
     for file in draft.files.folder(folder):
-        if file.suffix.casefold() in _NATIVE and not file.name.startswith(".") and is_file(file):
+        if file.suffix.casefold() in NATIVE and not file.name.startswith(".") and is_file(file):
             cards._files.setdefault(_folded(file.stem), []).append(file)
         elif file.suffix.casefold() in (".json", ".charx"):  # a .png beside a card is its portrait
             cards._foreign[_folded(file.stem)] = file
@@ -253,7 +205,9 @@ def _numbers(entries: dict[str, float]) -> tuple[tuple[str, float], ...]:
 
 
 def _lore(entry: dict[str, Any]) -> Knowledge:
-    return Knowledge(texts(entry["keys"]), entry["content"], entry.get("scope", "character"))
+    written = {key: entry[key] for key in _ENTRY if key in entry}
+    name, secondary = text(entry.get("name", "")), texts(entry.get("secondary_keys"))
+    return Knowledge(keys=texts(entry["keys"]), name=name, secondary_keys=secondary, **written)
 
 
 def report_card(cards: Cards, card: Card, path: Path, message: str, hint: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from homunculus.config import source
-from homunculus.config.cards import CardCache
+from homunculus.config.card import CardCache, ReadForeign, no_foreign_cards
 from homunculus.config.draft import Draft
 from homunculus.config.files import Files, Read
 from homunculus.config.findings import Findings, ordered
@@ -46,8 +46,8 @@ class Loader:
 
     `platforms` are the descriptors by name, `providers` and `backends` the names of model providers and memory backends,
     `rulesets` the built-in excerpts by name, `requires` what a provider cannot do without, `environ`
-    where `env:` secrets are looked up first. `fast` False uses the
-    reference readers alone, which say the same and take longer.
+    where `env:` secrets are looked up first, `foreign` reads cards of other formats. `fast` False uses the reference readers
+    alone, which say the same and take longer.
     """
 
     platforms: Mapping[str, Platform]
@@ -57,6 +57,7 @@ class Loader:
     environ: Mapping[str, str]
     requires: Callable[[str], tuple[str, ...]] = field(default=lambda provider: (), repr=False, compare=False)
     fast: bool = field(default=True, compare=False)
+    foreign: ReadForeign = field(default=no_foreign_cards, repr=False, compare=False)
 
     def __call__(self, path: Path, read: Read = Path.read_bytes) -> Loaded:
         """Read, check and resolve a file. Every file is read through `read`, which raises OSError.
@@ -83,7 +84,7 @@ class Loader:
 
     @functools.cached_property
     def _cards(self) -> CardCache:
-        return CardCache(self.fast)
+        return CardCache(self.fast, self.foreign)
 
     @functools.cached_property
     def _schema(self) -> Schema:

@@ -14,7 +14,8 @@ from pathlib import Path as FilePath
 
 from homunculus.config.adapters import resolve_adapters
 from homunculus.config.agents import check_agent, resolve_agents
-from homunculus.config.cards import CardCache, open_cards
+from homunculus.config.card import CardCache
+from homunculus.config.cards import open_cards
 from homunculus.config.draft import Draft, text
 from homunculus.config.lint import lint
 from homunculus.config.models import resolve_memory, resolve_models

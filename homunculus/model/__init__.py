@@ -31,7 +31,6 @@ from homunculus.model.deployment import (
     BudgetSpec,
     Character,
     Deployment,
-    Knowledge,
     MemorySpec,
     ModelSpec,
     Persona,
@@ -52,6 +51,7 @@ from homunculus.model.events import (
     ReplySent,
     TurnEnded,
 )
+from homunculus.model.lore import Knowledge, Lore, LoreAtDepth, Lorebook, Placement, Role
 from homunculus.model.usage import Usage
 
 __all__ = [
@@ -72,6 +72,9 @@ __all__ = [
     "Event",
     "HistoryLine",
     "Knowledge",
+    "Lore",
+    "LoreAtDepth",
+    "Lorebook",
     "MemorySpec",
     "Message",
     "MessageReceived",
@@ -79,6 +82,7 @@ __all__ = [
     "ModelSpec",
     "ParameterSpec",
     "Persona",
+    "Placement",
     "PriceSpec",
     "Prompt",
     "QmdSpec",
@@ -86,6 +90,7 @@ __all__ = [
     "Reloaded",
     "Reply",
     "ReplySent",
+    "Role",
     "RulesetSpec",
     "Scope",
     "ScriptedReply",

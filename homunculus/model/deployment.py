@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from homunculus.model.lore import Knowledge, Lorebook
+
 Pairs = tuple[tuple[str, str], ...]
 Persona = Literal["auto", "webhook", "prefix", "off"]
 
@@ -111,17 +113,11 @@ class BindingSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
-    """One piece of lore: said when one of `keys` comes up; `gm` scope never reaches a prompt."""
-
-    keys: tuple[str, ...]
-    content: str
-    scope: Literal["public", "character", "gm"] = "character"
-
-
-@dataclass(frozen=True, slots=True)
 class Character:
-    """One character card, resolved. `stem` is what a deployment refers to, `name` what people see."""
+    """One character card, resolved. `stem` is what a deployment refers to, `name` what people see.
+
+    `creator_notes`, `creator`, `character_version` and `tags` are about the card: for people, never for a prompt.
+    """
 
     stem: str
     name: str
@@ -133,6 +129,8 @@ class Character:
     language: str = ""
     avatar: str = ""  # an absolute path or an https address; "" is none
     greeting: str = ""
+    alternate_greetings: tuple[str, ...] = ()
+    group_only_greetings: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     system_prompt: str = ""
     post_history: str = ""
@@ -141,6 +139,11 @@ class Character:
     skills: tuple[tuple[str, float], ...] = ()
     inventory: tuple[str, ...] = ()
     knowledge: tuple[Knowledge, ...] = ()
+    lorebook: Lorebook = field(default_factory=Lorebook)
+    creator_notes: str = ""
+    creator: str = ""
+    character_version: str = ""
+    tags: tuple[str, ...] = ()
     path: str = field(default="", compare=False)
 
     @property

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,12 +88,17 @@ def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
 def test_every_command_of_a_document_exists(document: Path) -> None:
     from homunculus.cli import app
 
-    known = {info.name or getattr(info.callback, "__name__", "") for info in app.registered_commands}
+    def names(of: Any) -> set[str]:
+        return {info.name or getattr(info.callback, "__name__", "") for info in of.registered_commands}
+
+    known = names(app)
+    groups = {group.name: names(group.typer_instance) for group in app.registered_groups}
     for line in fenced(document.read_text("utf-8")):
         for part in line.split("&&"):
             words = shlex.split(part, comments=True)
             if words and Path(words[0]).name == "homunculus":
-                assert words[1] in known | {"--version"}, f"{document.name}: {line}"
+                assert words[1] in known | groups.keys() | {"--version"}, f"{document.name}: {line}"
+                assert words[1] not in groups or words[2] in groups[words[1]], f"{document.name}: {line}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homunculus.characters.macros import expand
+from homunculus.characters.macros import expand, hidden_keys
 
 
 def noon() -> datetime:
@@ -44,6 +44,8 @@ def said(text: str, user: str = "Ana") -> str:
         ("{{random:a,b}}", "b"),
         (r"{{random:a,b\,c}}", "b,c"),
         ("{{random: one , two }}", "two"),
+        ("{{random::a,b}} {{random::a::b, c}} {{RANDOM::{{user}}::<BOT>}}", "b b, c Kovach"),
+        ("<char> <CHAR>", "Kovach Kovach"),
         ("{{random:{{user}} nods,{{random:x,<BOT> sighs}}}}", "Kovach sighs"),
         ("{{random:}}", ""),
         ("{{roll:d6}} {{roll:3d6}} {{roll: D20 }} {{roll:6}}", "6 18 20 6"),
@@ -115,3 +117,10 @@ def test_any_mixture_of_braces_is_expanded_without_a_surprise(text: str) -> None
 def test_a_strangers_card_of_a_mebibyte_takes_no_second(build: Callable[[int], str]) -> None:
     text = build(100_000)
     assert isinstance(said(text), str)
+
+
+def test_hidden_keys_are_found_and_nothing_else() -> None:
+    text = (
+        "a {{hidden_key: chest }} {{HIDDEN_KEY:地窖}} {{hidden_key:}} {{// hidden_key:x}} {{comment: y}} hidden_key:z"
+    )
+    assert hidden_keys(text) == "chest\n地窖"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from homunculus.config.cards import CardCache
-from homunculus.errors import ConfigErrors
-from homunculus.model import Character, Knowledge
-from tests.unit.config.world import faults, load, printed
+from homunculus.config import Loaded
+from homunculus.config.card import CardCache
+from homunculus.errors import ConfigError, ConfigErrors, Where
+from homunculus.model import Character, Knowledge, Lorebook
+from homunculus.plan import plan
+from tests.unit.config.world import faults, load, loader, printed
 
 CARD = """
 name: Mara
@@ -140,7 +144,7 @@ def test_other_files_in_the_folder_are_no_characters(folder: Path) -> None:
 def test_a_card_of_another_format_is_seen(folder: Path) -> None:
     (folder / "characters" / "mara.json").write_text("{}")
     (error,) = faults(folder, "version: 1\nagents: {a: {character: mara}}\n")
-    assert error.endswith("mara.json is there, but cards in .json files are not available yet")
+    assert error.endswith("; write characters/mara.json, or import it: homunculus card import characters/mara.json")
 
 
 @pytest.mark.parametrize("written", ["a b", '"a\\0b"', "'..'", "'*'"])
@@ -176,3 +180,153 @@ def test_a_missing_folder_is_one_error(folder: Path) -> None:
         load(folder, "version: 1\ncharacters: none\nagents: {a: {character: b}, c: {character: d}}\n")
     assert printed(caught.value.errors) == ["campaign.yaml:2:13: characters: no folder none; make it, or name another"]
     assert folder / "none" / "b.yaml" in caught.value.watched
+
+
+LORE = """
+name: Mara
+description: A cook.
+alternate_greetings: [Hm?]
+group_only_greetings: [All of you?]
+creator: somebody
+creator_notes: Long context.
+character_version: 2
+tags: [cook, 7]
+lorebook: {name: Inn, scan_depth: 3, token_budget: 99, recursive_scanning: true, extensions: {a: [1]}, imported: {b: 1}}
+knowledge:
+  - keys: [cellar]
+    content: Nailed shut.
+    name: Cellar
+    enabled: false
+    constant: true
+    selective: true
+    secondary_keys: [old, 1919]
+    insertion_order: 10
+    priority: 1.5
+    case_sensitive: true
+    use_regex: true
+    position: before_char
+    id: 4
+    comment: the place
+    extensions: {a: {b: [null]}}
+    imported: {probability: 50}
+imported: {spec: chara_card_v3, spec_version: "3.0", data: {extensions: {x: [1]}}, card: {fav: true}}
+"""
+
+
+def test_a_card_carries_all_that_a_foreign_one_says(folder: Path) -> None:
+    (folder / "characters" / "mara.yaml").write_text(LORE)
+    assert use(folder, "mara") == Character(
+        stem="mara",
+        name="Mara",
+        description="A cook.",
+        alternate_greetings=("Hm?",),
+        group_only_greetings=("All of you?",),
+        creator="somebody",
+        creator_notes="Long context.",
+        character_version="2",
+        tags=("cook", "7"),
+        lorebook=Lorebook(scan_depth=3, token_budget=99, recursive_scanning=True),
+        knowledge=(
+            Knowledge(
+                keys=("cellar",),
+                content="Nailed shut.",
+                name="Cellar",
+                enabled=False,
+                constant=True,
+                selective=True,
+                secondary_keys=("old", "1919"),
+                insertion_order=10,
+                priority=1.5,
+                case_sensitive=True,
+                use_regex=True,
+                position="before_char",
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("scan_depth: 3", "scan_depth: 4"), ("constant: true", "constant: false"), ("[old", "[new"), ("Hm?", "Ha!")],
+)
+def test_an_edit_of_lore_is_a_change_of_the_character(folder: Path, old: str, new: str) -> None:
+    text = "version: 1\nagents: {a: {character: mara}}\ndefault_agent: a\n"
+    card = folder / "characters" / "mara.yaml"
+    card.write_text(LORE)
+    before = load(folder, text).deployment
+    card.write_text(LORE.replace(old, new))
+    changes = plan(before, load(folder, text).deployment).changes
+    assert [(change.kind, change.action, change.name) for change in changes] == [("character", "change", "mara")]
+
+
+def test_faults_of_lore_are_told_with_their_places(folder: Path) -> None:
+    text = LORE.replace("position: before_char", "position: above").replace("scan_depth: 3", "scan_depth: few")
+    (folder / "characters" / "mara.yaml").write_text(text.replace("priority:", "prioriti:"))
+    found = faults(folder, "version: 1\nagents: {a: {character: mara}}\n")
+    assert [one.split(": ", 2)[1] for one in found] == [
+        "lorebook.scan_depth",
+        "knowledge[0]",
+        "knowledge[0].position",
+    ]
+
+
+# --- cards of other formats -----------------------------------------------------------------------------------------
+
+
+def foreign(content: bytes, file: str) -> tuple[dict[str, Any], tuple[ConfigError, ...]]:
+    """Read an invented format: the name alone, `!` for a fault, `?` for a warning, `%` for data that do not fit."""
+    name = content.decode()
+    if "!" in name:
+        raise ConfigErrors((ConfigError(Where(file, 7, 3), "a fault", "a fix"),))
+    warnings = (ConfigError(Where(file, 2, 1), "odd"),) if "?" in name else ()
+    data = {"name": name, "description": "x", "ruleset": "gurps" if "$" in name else "coc7e"}
+    return ({**data, "token": "x"} if "%" in name else data), warnings
+
+
+def use_foreign(folder: Path, written: str) -> Loaded:
+    text = f"version: 1\nagents: {{a: {{character: {written}}}}}\ndefault_agent: a\n"
+    (folder / "campaign.yaml").write_text(text)
+    return replace(loader(), foreign=foreign)(folder / "campaign.yaml")
+
+
+@pytest.mark.parametrize("suffix", [".json", ".png", ".charx", ".PNG"])
+def test_a_deployment_may_point_at_a_card_of_another_format(folder: Path, suffix: str) -> None:
+    file = folder / "cards" / f"mara{suffix}"
+    file.parent.mkdir()
+    file.write_bytes(b"Mara")
+    loaded = use_foreign(folder, f"cards/mara{suffix}")
+    character = loaded.deployment.agents[0].character
+    assert (character.stem, character.name, character.path) == ("mara", "Mara", f"cards/mara{suffix}")
+    assert character.avatar == (str(file) if suffix.casefold() == ".png" else "")
+    assert file in loaded.deployment.watched
+    file.write_bytes(b"Mary")
+    assert use_foreign(folder, f"cards/mara{suffix}").deployment.agents[0].character.name == "Mary"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"!", "mara.json:7:3: a fault; a fix"),
+        (b"%", 'mara.json:1:1: unknown key "token"'),
+        (b"$", 'mara.json:1:1: ruleset: no ruleset "gurps"'),
+    ],
+)
+def test_a_faulty_card_of_another_format_is_an_error_in_its_own_file(
+    folder: Path, content: bytes, expected: str
+) -> None:
+    (folder / "mara.json").write_bytes(content)
+    with pytest.raises(ConfigErrors) as caught:
+        use_foreign(folder, "mara.json")
+    (found,) = printed(caught.value.errors)
+    assert found.startswith(expected)
+
+
+def test_what_a_card_of_another_format_warns_of_is_told_once(folder: Path) -> None:
+    (folder / "mara.json").write_bytes(b"Mara?")
+    assert printed(use_foreign(folder, "mara.json").warnings) == ["mara.json:2:1: odd"]
+
+
+def test_a_loader_without_a_reader_refuses_other_formats(folder: Path) -> None:
+    (folder / "mara.json").write_bytes(b"Mara")
+    (error,) = faults(folder, "version: 1\nagents: {a: {character: mara.json}}\n")
+    assert error == "mara.json:1:1: cards in .json files cannot be read here; write a native .yaml card"
