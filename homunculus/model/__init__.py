@@ -51,6 +51,7 @@ from homunculus.model.events import (
     ReplySent,
     TurnEnded,
 )
+from homunculus.model.memory import Fact, Note
 
 __all__ = [
     "AdapterChanged",
@@ -68,6 +69,7 @@ __all__ = [
     "Completion",
     "Deployment",
     "Event",
+    "Fact",
     "HistoryLine",
     "Knowledge",
     "MemorySpec",
@@ -75,6 +77,7 @@ __all__ = [
     "MessageReceived",
     "ModelProgress",
     "ModelSpec",
+    "Note",
     "ParameterSpec",
     "Persona",
     "Prompt",

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homunculus.errors import Refused
-from homunculus.interfaces import BuildAdapter, ChatModel, Clock, Emit, History, Outbox, Pipeline
+from homunculus.interfaces import BuildAdapter, ChatModel, Clock, Emit, History, Namespace, Outbox, Pipeline
 from homunculus.model import AdapterChanged, Agent, Deployment, Message, Scope
 from homunculus.model.events import AdapterState
 from homunculus.plan import Plan, nothing, plan
+from homunculus.runtime.afterwards import Afterwards
 from homunculus.runtime.answer import Answer
 from homunculus.runtime.collector import held
 from homunculus.runtime.credential import Locks
@@ -76,10 +77,11 @@ class Supervisor:
         self.overrides = Overrides(state)
         self._post = post = Post(state, emit, sleep)
         pipeline = build_pipeline(state, post)
+        self._after = Afterwards(pipeline.after)
         self._turns = Turns(
             store=state,
             gate=pipeline.gate,
-            answer=Answer(pipeline.stages, state, post, emit, clock, sleep),
+            answer=Answer(pipeline.stages, self._after, state, post, emit, clock, sleep),
             overrides=self.overrides,
             current=lambda: self._generation,
             own=self._is_own,
@@ -131,6 +133,10 @@ class Supervisor:
         agent = self.agent(agent_id)
         return self._generation.models_of(agent) if agent is not None else ()
 
+    def memory(self, agent_id: str) -> Namespace | None:
+        """Return an agent's live namespace: for commands and the API. Not to be kept."""
+        return self._generation.namespaces.get(agent_id)
+
     def adapters(self) -> tuple[AdapterStatus, ...]:
         """Return every instance of the file in its order, then those that are on their way out."""
         leaving = sorted((r for r in self._retired if r.key not in self._runners), key=lambda runner: runner.key)
@@ -164,6 +170,7 @@ class Supervisor:
             runner.stop()
         await asyncio.gather(*(runner.ended() for runner in runners))
         await self._turns.cancel()
+        await self._after.aclose()
         await self._post.cancel()
         await self._tasks.cancel()
         if not self._generation.retired:

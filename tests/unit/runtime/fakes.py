@@ -17,6 +17,7 @@ from typing import Literal
 
 from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.interfaces import Deliver, Gate, History, Mode, Outbox, Pipeline, Turn, Verdict
+from homunculus.memory.keeping import Forgetful
 from homunculus.model import (
     AdapterChanged,
     AdapterSpec,
@@ -425,10 +426,11 @@ class FakeModel:
         self.closed = True
 
 
-class FakeNamespace:
+class FakeNamespace(Forgetful):
     """A folder that must never have two owners with the same settings. Closing takes longer than an `apply`."""
 
     def __init__(self, name: str, memory: MemorySpec, world: World) -> None:
+        super().__init__(Path(name), Path("archive"), memory)
         self.name, self.key, self.world = name, (name, memory), world
 
     async def open(self) -> None:

@@ -1,0 +1,35 @@
+"""Every memory backend keeps the same promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from homunculus.errors import Refused
+from homunculus.interfaces import Namespace
+from homunculus.memory import none, sqlite
+from homunculus.model import MemorySpec, Note
+from homunculus.testing.namespace_contract import MemoryContract, NamespaceContract
+
+
+class TestSqlite(MemoryContract):
+    def build(self, folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+        return sqlite.build(folder, archive, spec)
+
+
+class TestSqliteByWordsAlone(MemoryContract):
+    spec = MemorySpec(top_k=6, embeddings="off")
+
+    def build(self, folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+        return sqlite.build(folder, archive, spec)
+
+
+class TestNone(NamespaceContract):
+    def build(self, folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+        return none.build(folder, archive, spec)
+
+    async def test_it_never_pretends_to_remember(self, memory: Namespace) -> None:
+        with pytest.raises(Refused, match="backend is none"):
+            await memory.add(Note("Ana owes Kovach three dollars."))
+        assert await memory.facts() == ()
