@@ -74,7 +74,7 @@ def transaction(opened: apsw.Connection) -> Iterator[None]:
         yield
         opened.execute("COMMIT")
     except BaseException:
-        if opened.intransaction:
+        if opened.in_transaction:
             opened.execute("ROLLBACK")
         raise
 

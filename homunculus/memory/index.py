@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Rows = database.Rows
 
-_LEAST = 0.12  # of likeness (cosine): what has nothing to do with a question lies below, see tests/data/memory
+_LEAST = 0.18  # of likeness (cosine): what has nothing to do with a question lies below, see tests/data/memory
+_SHARE = 0.8  # of the best match's weight that another match by words needs beside matches by meaning
 _CANDIDATES = 50  # of each order
+_ASKS = "?？ \n"  # at the end of a question: facts have none, and it alone likens a question to other questions
 _AT_ONCE = 16  # facts that are embedded before a search answers; more are embedded aside
 _BATCH = 8  # texts that are embedded at a time, so that a question never waits long
 
@@ -48,7 +50,8 @@ class Index:
         self._database: apsw.Connection | None = None
         self._vectors: Vectors | None = None
         self._version = -1  # of the database when the vectors were read
-        self._refused = False  # the disk; the database is in memory
+        self._refused = False  # by the disk: the database is in memory
+        self._homeless = False
 
     # -- what is asked
 
@@ -128,9 +131,13 @@ class Index:
             raise AssertionError("each attempt returns or raises")
 
     def _opened(self) -> apsw.Connection:
+        there = self._files.folder.is_dir()
+        if self._database is not None and self._homeless and there:
+            self.close()
         if self._database is None:
+            self._homeless = not there  # nothing was ever remembered here, and asking makes no folder
             model = self._embedder.model if self._embedder else ""
-            self._database = database.connected(None if self._refused else self._path, model)
+            self._database = database.connected(None if self._refused or self._homeless else self._path, model)
         return self._database
 
     def _discard(self) -> None:
@@ -280,15 +287,15 @@ class Index:
         return tuple([*first, *(fact for fact in fitting if _key(fact.text) not in met)][:limit])
 
     def _search(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
-        lexical = self._by_words(query, conversation)
         semantic = self._by_meaning(query, conversation)
+        lexical = self._by_words(query, conversation, _SHARE if semantic else 0.0)
         found = {*lexical, *semantic}
         marks = ",".join(map(str, found))
         rows = {row[0]: row[1:] for row in self._query(f"SELECT row, {_FACT} FROM facts WHERE row IN ({marks})")}
         scores = ranking.fused(
             (
-                (ranking.LEXICAL, lexical),
-                (ranking.SEMANTIC, semantic),
+                (ranking.LEXICAL, ranking.in_order(lexical)),
+                (ranking.SEMANTIC, ranking.in_order(semantic)),
                 (ranking.RECENT, ranking.by_time({row: rows[row][2] for row in rows})),
                 (ranking.IN_WORLD, ranking.by_world({row: (rows[row][5], rows[row][4]) for row in rows})),
             )
@@ -298,24 +305,25 @@ class Index:
             unique.setdefault(_key(rows[row][1]), _fact(rows[row], score))
         return tuple(unique.values())[:limit]
 
-    def _by_words(self, query: str, conversation: str | None) -> list[int]:
+    def _by_words(self, query: str, conversation: str | None, share: float) -> list[int]:
         asked = words.asked(query)
         if not asked:
             return []
         rows = self._query(
-            f"SELECT row FROM words JOIN facts ON row = words.rowid WHERE words MATCH :asked AND {_SEEN} "
+            f"SELECT row, words.rank FROM words JOIN facts ON row = words.rowid WHERE words MATCH :asked AND {_SEEN} "
             f"ORDER BY words.rank LIMIT {_CANDIDATES}",
             asked=asked,
             where=conversation,
         )
-        return [row[0] for row in rows]
+        # Ranks are negative, the best is the least: what shares only a common word with the question is no match.
+        return [row for row, rank in rows if rank <= rows[0][1] * share]
 
     def _by_meaning(self, query: str, conversation: str | None) -> list[int]:
         if self._embedder is None or not query.strip() or not self._query("SELECT 1 FROM facts LIMIT 1"):
             return []
         if 0 < self._pending() <= _AT_ONCE:
             self._embed(_AT_ONCE)
-        return self._loaded().nearest(self._embedder([query])[0], conversation, _CANDIDATES, _LEAST)
+        return self._loaded().nearest(self._embedder([query.rstrip(_ASKS)])[0], conversation, _CANDIDATES, _LEAST)
 
 
 class _InFile:

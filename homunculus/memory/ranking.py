@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-_FLAT = 60  # the usual constant: the first ten of an order count for nearly the same
-LEXICAL, SEMANTIC, RECENT, IN_WORLD = 1.0, 2.0, 0.15, 0.15
+_FLAT = 5  # small, so that the first of an order counts for much more than the fifth; measured with tests/data/memory
+LEXICAL, SEMANTIC, RECENT, IN_WORLD = 0.5, 2.0, 0.1, 0.1
 
 _NAMES = "january february march april may june july august september october november december"
 _MONTHS = {
@@ -18,24 +18,33 @@ _MONTHS = {
 _PART = re.compile(r"\d+|[a-z]+")
 
 
-def fused(orders: Iterable[tuple[float, Sequence[K]]]) -> dict[K, float]:
-    """Return a score for whatever stands in one of the orders: the sum of weight / (60 + rank), best first."""
+def fused(orders: Iterable[tuple[float, Mapping[K, int]]]) -> dict[K, float]:
+    """Return a score for whatever has a rank in one of the orders: the sum of weight / (5 + rank), best first."""
     scores: dict[K, float] = {}
-    for weight, order in orders:
-        for rank, item in enumerate(order, 1):
+    for weight, ranks in orders:
+        for item, rank in ranks.items():
             scores[item] = scores.get(item, 0.0) + weight / (_FLAT + rank)
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
 
-def by_time(times: Mapping[K, float]) -> list[K]:
-    """Order by when it was learned, the newest first; what has no time is left out."""
-    return sorted((item for item, time in times.items() if time), key=lambda item: -times[item])
+def in_order(items: Sequence[K]) -> dict[K, int]:
+    """Return each item's rank, the first is 1."""
+    return {item: rank for rank, item in enumerate(items, 1)}
 
 
-def by_world(dates: Mapping[K, tuple[str, str]]) -> list[K]:
-    """Order by (date, session) of the game's world, the latest first; what has neither is left out."""
-    known = {item: moment for item, (date, session) in dates.items() if (moment := world_moment(date, session))}
-    return sorted(known, key=lambda item: known[item], reverse=True)
+def by_time(times: Mapping[K, float]) -> dict[K, int]:
+    """Rank by when it was learned, the newest first, equals alike; what has no time is left out."""
+    return _latest({item: time for item, time in times.items() if time})
+
+
+def by_world(dates: Mapping[K, tuple[str, str]]) -> dict[K, int]:
+    """Rank by (date, session) of the game's world, the latest first, equals alike; what has neither is left out."""
+    return _latest({item: moment for item, (date, session) in dates.items() if (moment := world_moment(date, session))})
+
+
+def _latest(moments: Mapping[K, Any]) -> dict[K, int]:
+    places = in_order(sorted(set(moments.values()), reverse=True))
+    return {item: places[moment] for item, moment in moments.items()}
 
 
 def world_moment(date: str, session: str) -> tuple[int, int, int, int] | None:

@@ -37,8 +37,8 @@ def texts(facts: tuple[Fact, ...]) -> list[str]:
 async def until(look: Callable[[], Awaitable[bool]]) -> None:
     """Ask again and again, until it is so."""
     async with asyncio.timeout(PATIENCE):
-        while not await look():
-            await asyncio.sleep(0.05)  # a backend may look at its files now and then only
+        while not await look():  # noqa: ASYNC110 - a backend may look at its files now and then, and tells nobody
+            await asyncio.sleep(0.05)
 
 
 class NamespaceContract:
@@ -93,7 +93,7 @@ class NamespaceContract:
     async def test_a_disk_that_refuses_is_refused_by_name(self, tmp_path: Path) -> None:
         (tmp_path / "agents").write_text("a file", "utf-8")
         namespace = self.named(tmp_path, "npc")
-        with pytest.raises(Refused, match="npc|agents"):
+        with pytest.raises(Refused, match=r"npc|agents"):
             await namespace.open()
         await namespace.aclose()
 
@@ -307,7 +307,7 @@ class MemoryContract(NamespaceContract):
 
     async def test_the_game_masters_file_is_never_written(self, memory: Namespace, tmp_path: Path) -> None:
         own = tmp_path / "agents/campaigns/kovach/memory/MEMORY.md"
-        own.write_bytes("Kovach limps.\r\n".encode())
+        own.write_bytes(b"Kovach limps.\r\n")
         [fact] = await memory.facts()
         for work in (memory.forget(fact.id), memory.amend(fact.id, "no"), memory.pin(fact.id)):
             with pytest.raises(Refused, match=r"MEMORY\.md"):
