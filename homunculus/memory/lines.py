@@ -23,6 +23,7 @@ LONGEST = 4_000  # characters of one fact
 
 _LETTERS, _DIGITS = "abcdefghjkmnpqrstuvwxyz", "0123456789"
 _ID = re.compile(r"((?:[a-z][0-9]){3,4}): +")  # no word of a language looks like this, so a typed line is never misread
+_HALF_BEGUN = re.compile(r"#+|-|- (?:[a-z][0-9]){0,3}[a-z]?:?|- (?:[a-z][0-9]){3,4}: .*")
 _BULLET = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _HEADING = re.compile(r"#{1,6}\s+(.*)")
 _RULE = re.compile(r"\s*(?:-{3,}|\*{3,}|_{3,}|```.*)\s*")
@@ -128,8 +129,7 @@ def moment(text: str) -> float | None:
 
 def torn(last: str) -> bool:
     """Tell whether a file's last line, which has no line break, is half of a line of ours: it was never acknowledged."""
-    match = _ID.match(_BULLET.sub("", last, count=1))
-    return match is not None and not last.rstrip().endswith("-->")
+    return _HALF_BEGUN.fullmatch(last) is not None and not last.endswith("-->")
 
 
 def mended(last: str) -> str:

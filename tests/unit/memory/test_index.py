@@ -14,7 +14,7 @@ from homunculus.memory.index import Index
 from homunculus.memory.markdown import Markdown
 from homunculus.model import Note
 
-WORDS = "ana boris kovach lighthouse ferry dollars revolver storm 灯塔 码头 左轮手枪".split()
+WORDS = ["ana", "boris", "kovach", "lighthouse", "ferry", "dollars", "revolver", "storm", "灯塔", "码头", "左轮手枪"]
 
 
 @pytest.fixture

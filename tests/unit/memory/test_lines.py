@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from homunculus.errors import Refused
 from homunculus.memory import lines
 from homunculus.memory.lines import CURATED
-from homunculus.model import Fact, Note
+from homunculus.model import Note
 
 ANYTHING = st.text(max_size=60)
 NASTY = st.sampled_from(
@@ -23,14 +25,9 @@ def test_a_written_fact_is_read_again(text: str, source: str, date: str, private
     if not lines.one_line(text):
         return
     note = Note(lines.one_line(text), source, "", date, private)
-    made = lines.learned("a1b2c3", note, 60.0, "day.md")
-    fact = Fact(**{**_fields(made), "pinned": pinned})
+    fact = replace(lines.learned("a1b2c3", note, 60.0, "day.md"), pinned=pinned)
     read = [line.fact for line in lines.parsed("day.md", f"## 1970-01-01T00:01:00Z\n{lines.written(fact)}\n")]
     assert read == [fact]
-
-
-def _fields(fact: Fact) -> dict[str, object]:
-    return {name: getattr(fact, name) for name in Fact.__dataclass_fields__}
 
 
 @given(st.lists(TEXT, max_size=6).map("\n".join))
