@@ -108,12 +108,14 @@ class ParameterSpec:
 class CommandSpec:
     """One command of the chat, `npc status` or `whoami`: its words, what it does in a line, its arguments in order.
 
-    Given natively, it is delivered as its words and the arguments' values in that order, joined by spaces.
+    Given natively, it is delivered as its words and the arguments' values in that order, joined by spaces. `private` says
+    that its answer is meant for who gave it alone, where the platform can do that.
     """
 
     words: tuple[str, ...]
     about: str
     parameters: tuple[ParameterSpec, ...] = ()
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from loguru import logger
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import Namespace, Turn
 from homunculus.model import ChatMessage, Note, Prompt
-from homunculus.pipelines.prompt import speaker, spoken
+from homunculus.pipelines.speech import speaker, spoken
 
 LINES = 8  # messages of the conversation that are read
 SECONDS = 120.0

@@ -29,9 +29,20 @@ from dataclasses import dataclass, replace
 import pytest
 
 from homunculus.errors import NotReady, Refused
-from homunculus.interfaces import Adapter, PlatformHistory, React, Typing
-from homunculus.model import Address, Message, Persona, Receipt, Reply, Scope
+from homunculus.interfaces import Adapter, Commands, Edit, PlatformHistory, Private, React, Typing
+from homunculus.model import Address, CommandSpec, Message, ParameterSpec, Persona, Receipt, Reply, Scope
 
+# What a bot may offer, for the ability `commands`.
+COMMANDS = (
+    CommandSpec(("npc", "status"), "What the NPC is doing here"),
+    CommandSpec(
+        ("npc", "mode"),
+        "When the NPC answers here",
+        (ParameterSpec("mode", "when it answers", choices=("mention", "always", "observe", "default")),),
+        private=True,
+    ),
+    CommandSpec(("whoami",), "Who you are to the bot"),
+)
 PATIENCE = 10.0  # seconds until a promise that should be kept at once counts as broken
 
 
@@ -50,9 +61,11 @@ class AdapterWorld(ABC):
     `places` are two channels that the bot sees, by the ids the adapter uses. `features` says what the platform has, and
     each enables the method or the argument of the same sense:
 
-    `token` (a wrong one is possible), `network` (it can fail), `death` (it can end a session for good), `threads`, `edits`,
-    `replies` (people can answer a message), `hidden` (a place the bot cannot see), `nowhere` (a place that cannot be sent
-    to), `redelivery` (what was not confirmed comes again).
+    `token` (a wrong one is possible), `network` (it can fail), `resume` (a lost connection comes back without a loss),
+    `death` (it can end a session for good), `direct` (people can write to the bot alone), `threads`, `edits`, `deletions`,
+    `replies` (people can answer a message), `quotes` (a post shows which message it answers), `hidden` (a place the bot
+    cannot see), `nowhere` (a place that cannot be sent to), `redelivery` (what was not confirmed comes again), `bots`
+    (other programs write where this one hears).
     """
 
     places: tuple[str, str]
@@ -93,6 +106,14 @@ class AdapterWorld(ABC):
         """Feature `network`: let connections through again."""
         raise NotImplementedError
 
+    async def drop(self) -> None:
+        """Feature `resume`: cut the bot's connection now; it may connect again at once."""
+        raise NotImplementedError
+
+    async def bot_says(self, place: str, text: str) -> str:
+        """Feature `bots`: write in a place as another program; return the id the adapter will report."""
+        raise NotImplementedError
+
     async def kill(self) -> None:
         """Feature `death`: end the bot's session so that it cannot be resumed with the same credential."""
         raise NotImplementedError
@@ -106,7 +127,12 @@ class AdapterWorld(ABC):
         raise NotImplementedError
 
     async def delete(self, place: str, message_id: str) -> None:
-        """Feature `edits`: take back what a person said."""
+        """Feature `deletions`: take back what a person said."""
+        raise NotImplementedError
+
+    @property
+    def friend(self) -> str:
+        """Feature `direct`: the id of a person whom the bot may write to first, as `dm:<user>` takes it."""
         raise NotImplementedError
 
     @property
@@ -125,6 +151,25 @@ class AdapterWorld(ABC):
 
     async def reacted(self, address: Address, message_id: str) -> None:
         """Ability `react`: wait until the platform shows the bot's sign on a message."""
+        raise NotImplementedError
+
+    async def give(self, place: str, command: str) -> str:
+        """Ability `commands`: give `npc status` in the platform's own way; return the id the adapter will report."""
+        raise NotImplementedError
+
+    async def told(self, address: Address, count: int) -> list[str]:
+        """Wait until the platform showed a person `count` answers to commands there, in private or not; return them."""
+        raise NotImplementedError
+
+    def offered(self) -> tuple[int, list[str]]:
+        """Ability `commands`: count the writes of the bot's commands, and return their words as people complete them.
+
+        The words of one command are joined by a space; a platform that knows only first words returns those.
+        """
+        raise NotImplementedError
+
+    async def whispered(self, address: Address, count: int) -> list[str]:
+        """Ability `private`: wait until the author of a message was shown `count` texts that nobody else sees."""
         raise NotImplementedError
 
     async def shown_as(self, address: Address, message_id: str) -> str:
@@ -340,7 +385,8 @@ class AdapterContract:
             address = (await ear.next()).address
             await adapter.listen(Scope())
             await world.say(here, "into the void")
-            await world.say("", "whispered into the void", mention=True, direct=True)
+            if "direct" in world.features:
+                await world.say("", "whispered into the void", mention=True, direct=True)
             await adapter.send(address, reply("draining"))
             assert [post.text for post in await world.sent(address, 1)] == ["draining"]
             await adapter.listen(Scope(places=frozenset({there})))
@@ -355,6 +401,7 @@ class AdapterContract:
             assert await adapter.listen(Scope(everything=True)) == frozenset()
 
     async def test_a_direct_message_is_heard_only_where_it_is_asked_for(self, world: AdapterWorld) -> None:
+        _needs(world, "direct")
         here, _ = world.places
         ear = Ear()
         async with opened(world.adapter(), ear, Scope(everything=True)) as adapter:
@@ -408,7 +455,7 @@ class AdapterContract:
             assert (plain.mentioned, mention.mentioned) == (False, True)
             assert mention.text.endswith("talking to you")
 
-    async def test_an_edit_and_a_deletion_name_the_message_they_are_about(self, world: AdapterWorld) -> None:
+    async def test_an_edit_names_the_message_it_is_about(self, world: AdapterWorld) -> None:
         _needs(world, "edits")
         here, there = world.places
         ear = Ear()
@@ -420,11 +467,46 @@ class AdapterContract:
             await world.edit(here, said, "the cellar is closed")
             edited = await ear.next()
             assert (edited.id, edited.kind, edited.text) == (said, "edited", "the cellar is closed")
+            assert edited.address == posted.address
+
+    async def test_a_deletion_names_the_message_it_is_about(self, world: AdapterWorld) -> None:
+        _needs(world, "deletions")
+        here, there = world.places
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(places=frozenset({here}))):
+            elsewhere = await world.say(there, "out of scope")
+            said = await world.say(here, "the cellar is open")
+            posted = await ear.next()
             await world.delete(there, elsewhere)
             await world.delete(here, said)
             deleted = await ear.next()
             assert (deleted.id, deleted.kind) == (said, "deleted")
-            assert posted.address == edited.address == deleted.address
+            assert deleted.address == posted.address
+
+    async def test_a_connection_that_drops_comes_back_without_a_loss(self, world: AdapterWorld) -> None:
+        _needs(world, "resume")
+        here, _ = world.places
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(everything=True)):
+            said = [await world.say(here, "before")]
+            for number in range(3):
+                await world.drop()
+                said += [await world.say(here, f"meanwhile {number}"), await world.say(here, f"and {number}")]
+            heard: list[str] = []
+            while set(heard) != set(said):
+                heard.append((await ear.next()).id)
+            # What comes twice is dropped by the inbox; what comes first comes in order.
+            assert list(dict.fromkeys(heard)) == said
+
+    async def test_another_bot_is_told_from_a_person(self, world: AdapterWorld) -> None:
+        _needs(world, "bots")
+        here, _ = world.places
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(everything=True)):
+            said = await world.bot_says(here, "I am a program")
+            heard = await ear.next()
+            assert (heard.id, heard.author.bot, heard.author.own) == (said, True, False)
+            assert heard.author.id
 
     async def test_a_delivery_that_fails_costs_nothing_but_itself(self, world: AdapterWorld) -> None:
         here, _ = world.places
@@ -458,10 +540,42 @@ class AdapterContract:
                 )
                 assert await world.sent(address, 2) == [
                     Sent(plain, f"plain in {place}"),
-                    Sent(quoting, f"quoting in {place}", said),
+                    Sent(quoting, f"quoting in {place}", said if "quotes" in world.features else None),
                 ]
 
+    async def test_a_place_that_a_person_names_is_found(self, world: AdapterWorld) -> None:
+        here, there = world.places
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(everything=True)) as adapter:
+            await world.say(here, "where am I?")
+            heard = (await ear.next()).address
+            found = await adapter.locate(here)
+            assert (found, found.label) == (heard, heard.label)
+            await adapter.send(await adapter.locate(there), reply("Unasked."))
+            assert [post.text for post in await world.sent(await adapter.locate(there), 1)] == ["Unasked."]
+
+    async def test_a_person_can_be_written_to_first(self, world: AdapterWorld) -> None:
+        _needs(world, "direct")
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(direct=True)) as adapter:
+            address = await adapter.locate(f"dm:{world.friend}")
+            await adapter.send(address, reply("Unasked."))
+            assert [post.text for post in await world.sent(address, 1)] == ["Unasked."]
+            await world.say("", "thank you", direct=True)
+            heard = (await ear.next()).address
+            assert (heard, heard.label) == (address, address.label)
+
+    @pytest.mark.parametrize("target", ["", "dm:", "no such place", "../..", "#", "dm:dm:"])
+    async def test_what_names_no_place_is_refused(self, world: AdapterWorld, target: str) -> None:
+        _needs(world, "nowhere")
+        async with opened(world.adapter(), Ear(), Scope(everything=True)) as adapter:
+            with pytest.raises(Refused):
+                await adapter.locate(target)
+            with pytest.raises(Refused):
+                await adapter.locate(world.nowhere)
+
     async def test_a_direct_message_is_answered_directly(self, world: AdapterWorld) -> None:
+        _needs(world, "direct")
         ear = Ear()
         async with opened(world.adapter(), ear, Scope(direct=True)) as adapter:
             await world.say("", "can you keep a secret?", direct=True)
@@ -559,6 +673,77 @@ class AdapterContract:
             await adapter.react(address, said)
             await world.reacted(address, said)
 
+    async def test_an_edit_changes_the_post_and_makes_no_new_one(self, world: AdapterWorld) -> None:
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(everything=True)) as adapter:
+            _able(adapter, "edit")
+            assert isinstance(adapter, Edit)
+            assert 0 < adapter.edit_every < 60
+            await world.say(world.places[0], "go on")
+            address = (await ear.next()).address
+            growing = reply("Once")
+            posted = await adapter.send(address, growing)
+            for text in ("Once upon", "Once upon a time.", "Once upon a time."):  # twice does no harm
+                await adapter.edit(address, posted, replace(growing, text=text))
+            assert await world.sent(address, 1) == [Sent(posted, "Once upon a time.")]
+            with pytest.raises(Refused):
+                await adapter.edit(replace(address, place=world.nowhere), posted, growing)
+
+    async def test_the_name_before_the_text_is_no_part_of_an_edit(self, world: AdapterWorld) -> None:
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(everything=True)) as adapter:
+            _able(adapter, "edit")
+            assert isinstance(adapter, Edit)
+            await world.say(world.places[0], "go on")
+            address = (await ear.next()).address
+            growing = named("Kovach", "Once", number=1, persona="prefix")
+            posted = await adapter.send(address, growing)
+            await adapter.edit(address, posted, replace(growing, text="Once upon a time."))
+            (post,) = await world.sent(address, 1)
+            assert post.text.count("Kovach") == 1
+            assert post.text.endswith("Once upon a time.")
+
+    async def test_commands_are_offered_once_and_again_only_when_they_change(self, world: AdapterWorld) -> None:
+        async with opened(world.adapter(), Ear(), Scope(everything=True)) as adapter:
+            _able(adapter, "commands")
+            assert isinstance(adapter, Commands)
+            await adapter.offer(COMMANDS)
+            first, words = world.offered()
+            assert {word.split()[0] for word in words} == {"npc", "whoami"}
+            await adapter.offer(COMMANDS)
+            assert world.offered() == (first, words)
+        async with opened(world.adapter(), Ear(), Scope(everything=True)) as again:
+            assert isinstance(again, Commands)
+            await again.offer(COMMANDS)
+            assert world.offered() == (first, words)
+            await again.offer(COMMANDS[:1])
+            assert {word.split()[0] for word in world.offered()[1]} == {"npc"}
+
+    async def test_a_native_command_is_heard_as_its_line_and_answered(self, world: AdapterWorld) -> None:
+        here, _ = world.places
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(places=frozenset({here}))) as adapter:
+            _able(adapter, "commands")
+            assert isinstance(adapter, Commands)
+            await adapter.offer(COMMANDS)
+            given = await world.give(here, "npc mode always")
+            heard = await ear.next()
+            assert (heard.id, heard.command, heard.mentioned) == (given, "npc mode always", True)
+            await adapter.send(heard.address, reply("It answers everything here.", quotes=given))
+            assert await world.told(heard.address, 1) == ["It answers everything here."]
+
+    async def test_a_whisper_reaches_only_who_asked(self, world: AdapterWorld) -> None:
+        here, _ = world.places
+        ear = Ear()
+        async with opened(world.adapter(), ear, Scope(everything=True)) as adapter:
+            _able(adapter, "private")
+            assert isinstance(adapter, Private)
+            await world.say(here, "!npc status", mention=True)
+            heard = await ear.next()
+            if await adapter.whisper(heard, "All is well."):
+                assert await world.whispered(heard.address, 1) == ["All is well."]
+            assert await world.sent(heard.address, 0) == []
+
     @pytest.mark.parametrize("persona", ["webhook", "auto"])
     async def test_several_npcs_are_seen_under_their_own_names_and_their_text_has_none(
         self, world: AdapterWorld, persona: Persona
@@ -607,6 +792,7 @@ class AdapterContract:
             assert heard.mentioned == ("replies" in world.features)
 
     async def test_a_direct_message_is_answered_by_an_npc_with_a_name_too(self, world: AdapterWorld) -> None:
+        _needs(world, "direct")
         ear = Ear()
         async with opened(world.adapter(), ear, Scope(direct=True)) as adapter:
             _able(adapter, "persona")

@@ -26,19 +26,39 @@ def spec(server: DiscordServer, token: str = TOKEN, name: str | None = None) -> 
 
 
 class DiscordWorld(AdapterWorld):
-    features = frozenset({"token", "network", "death", "threads", "edits", "replies", "hidden", "nowhere"})
+    features = frozenset(
+        {
+            "token",
+            "network",
+            "resume",
+            "death",
+            "direct",
+            "threads",
+            "edits",
+            "deletions",
+            "replies",
+            "quotes",
+            "hidden",
+        }
+        | {"nowhere", "bots"}
+    )
     nowhere = "4"
 
     def __init__(self, server: DiscordServer) -> None:
         self.server = server
         self.bot = server.add_bot(TOKEN, name="Keeper")
         self.ana = server.add_user("Ana")
-        guild = server.add_guild("Arkham", bots=[self.bot])
+        self.other = server.add_bot("contract.token.two", name="Dice")
+        guild = server.add_guild("Arkham", bots=[self.bot, self.other])
         rooms = [server.add_channel(guild, name) for name in ("tavern", "harbour", "attic")]
         server.deny(self.bot, rooms[2], "view_channel")
         self.channels: dict[str, Channel] = {str(room.id): room for room in rooms}
         self.places = (str(rooms[0].id), str(rooms[1].id))
         self.said: dict[str, Message] = {}
+
+    @property
+    def friend(self) -> str:
+        return str(self.ana.id)
 
     @property
     def hidden(self) -> str:
@@ -94,6 +114,12 @@ class DiscordWorld(AdapterWorld):
 
     async def network_up(self) -> None:
         self.server.accept_connections()
+
+    async def drop(self) -> None:
+        self.server.disconnect(self.bot, 4000)
+
+    async def bot_says(self, place: str, text: str) -> str:
+        return str(self.server.post(self.channels[place], self.other.user, text).id)
 
     async def kill(self) -> None:
         self.server.revoke(self.bot)

@@ -14,6 +14,8 @@ from homunculus.testing.adapter_contract import AdapterContract, AdapterWorld, S
 
 class LocalWorld(AdapterWorld):
     places = ("tavern", "@kovach")
+    features = frozenset({"direct", "quotes"})
+    friend = "ana"
 
     def __init__(self) -> None:
         self.hub = LocalHub()
