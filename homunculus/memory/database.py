@@ -22,6 +22,7 @@ CREATE INDEX facts_by_id ON facts (id);
 CREATE INDEX facts_by_key ON facts (key);
 CREATE INDEX facts_by_file ON facts (file);
 CREATE INDEX facts_kept_in_mind ON facts (row) WHERE pinned OR curated;
+CREATE INDEX facts_at_the_end ON facts (row) WHERE tail;
 CREATE INDEX facts_to_embed ON facts (row) WHERE NOT embedded;
 CREATE VIRTUAL TABLE words USING fts5 (text, content='', contentless_delete=1,
   tokenize='porter unicode61 remove_diacritics 2');

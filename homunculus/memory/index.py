@@ -30,6 +30,7 @@ Rows = database.Rows
 
 _LEAST = 0.18  # of likeness (cosine): what has nothing to do with a question lies below, see tests/data/memory
 _SHARE = 0.8  # of the best match's weight that another match by words needs beside matches by meaning
+_RANKED, _RANKED_ALONE = 600, 10_000  # facts that a query by words ranks, about, beside one by meaning and alone
 _CANDIDATES = 50  # of each order
 _ASKS = "?？ \n"  # at the end of a question: facts have none, and it alone likens a question to other questions
 _AT_ONCE = 16  # facts that are embedded before a search answers; more are embedded aside
@@ -45,7 +46,7 @@ class Index:
     def __init__(self, path: Path, files: Markdown, embedder: Embedder | None) -> None:
         self._path, self._files = path, files
         self._embedder = embedder
-        self._lock = threading.RLock()
+        self._lock, self._ranked = threading.RLock(), _RANKED_ALONE if embedder is None else _RANKED
         # All the mutable state; nothing of it while the namespace is idle:
         self._database: apsw.Connection | None = None
         self._vectors: Vectors | None = None
@@ -165,13 +166,13 @@ class Index:
                 opened.execute("DELETE FROM vectors WHERE key NOT IN (SELECT key FROM facts)")
                 self._vectors = None
 
-    def _drop(self, name: str, where: str = "") -> bool:
+    def _drop(self, name: str, where: str = "file = ?") -> bool:
         """Take the facts of a file out; tell whether there were any."""
         opened = self._opened()
-        opened.execute(f"DELETE FROM words WHERE rowid IN (SELECT row FROM facts WHERE file = ?{where})", (name,))
-        opened.execute(f"DELETE FROM facts WHERE file = ?{where}", (name,))
+        opened.execute(f"DELETE FROM words WHERE rowid IN (SELECT row FROM facts WHERE {where})", (name,))
+        opened.execute(f"DELETE FROM facts WHERE {where}", (name,))
         gone = opened.changes() > 0
-        if not where:
+        if "tail" not in where:
             opened.execute("DELETE FROM files WHERE name = ?", (name,))
         return gone
 
@@ -181,7 +182,7 @@ class Index:
         place, begin = lines.beginning(name), 0
         if before is not None and name != CURATED and _continues(content, before):
             begin, place = before[1], Place(before[3], before[4], bool(before[5]))
-            removed = self._drop(name, " AND tail")
+            removed = self._drop(name, "+file = ? AND tail")
         else:
             removed = self._drop(name)
         end = content.rfind(b"\n") + 1 if name != CURATED else 0
@@ -291,22 +292,22 @@ class Index:
         lexical = self._by_words(query, conversation, _SHARE if semantic else 0.0)
         found = {*lexical, *semantic}
         marks = ",".join(map(str, found))
-        rows = {row[0]: row[1:] for row in self._query(f"SELECT row, {_FACT} FROM facts WHERE row IN ({marks})")}
+        rows = {row[0]: row[1:] for row in self._query(f"SELECT row, key, {_FACT} FROM facts WHERE row IN ({marks})")}
         scores = ranking.fused(
             (
                 (ranking.LEXICAL, ranking.in_order(lexical)),
                 (ranking.SEMANTIC, ranking.in_order(semantic)),
-                (ranking.RECENT, ranking.by_time({row: rows[row][2] for row in rows})),
-                (ranking.IN_WORLD, ranking.by_world({row: (rows[row][5], rows[row][4]) for row in rows})),
+                (ranking.RECENT, ranking.by_time({row: fact[3] for row, fact in rows.items()})),
+                (ranking.IN_WORLD, ranking.by_world({row: (fact[6], fact[5]) for row, fact in rows.items()})),
             )
         )
         unique: dict[bytes, Fact] = {}
         for row, score in scores.items():
-            unique.setdefault(_key(rows[row][1]), _fact(rows[row], score))
+            unique.setdefault(rows[row][0], _fact(rows[row][1:], score))
         return tuple(unique.values())[:limit]
 
     def _by_words(self, query: str, conversation: str | None, share: float) -> list[int]:
-        asked = words.asked(query)
+        asked = words.asked(query, self._matching, self._ranked)
         if not asked:
             return []
         rows = self._query(
@@ -317,6 +318,10 @@ class Index:
         )
         # Ranks are negative, the best is the least: what shares only a common word with the question is no match.
         return [row for row, rank in rows if rank <= rows[0][1] * share]
+
+    def _matching(self, part: str) -> int:
+        counted = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH :part LIMIT :most)"
+        return int(self._query(counted, part=part, most=self._ranked + 1)[0][0])
 
     def _by_meaning(self, query: str, conversation: str | None) -> list[int]:
         if self._embedder is None or not query.strip() or not self._query("SELECT 1 FROM facts LIMIT 1"):
@@ -333,7 +338,7 @@ class _InFile:
         self._database, self._file = database, file
 
     def __contains__(self, ident: object) -> bool:
-        found = self._database.execute("SELECT 1 FROM facts WHERE id = ? AND file = ?", (ident, self._file))
+        found = self._database.execute("SELECT 1 FROM facts WHERE id = ? AND +file = ?", (ident, self._file))
         return bool(found.fetchall())
 
 

@@ -49,6 +49,8 @@ def _latest(moments: Mapping[K, Any]) -> dict[K, int]:
 
 def world_moment(date: str, session: str) -> tuple[int, int, int, int] | None:
     """Return year, month, day and session of a written date (`12 Oct 1925`, `1925-10-12`, `1925年10月12日`), or None."""
+    if not date and not session:
+        return None
     number = int(found.group()) if (found := re.search(r"\d{1,9}", session)) else 0
     parts = _PART.findall(date.casefold())
     numbers = [int(part) for part in parts if part.isdigit() and len(part) < 6]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from itertools import pairwise
 
 # Scripts that write no spaces between words: each character is a word of the index.
@@ -35,10 +36,21 @@ def indexed(text: str) -> str:
     return " ".join(words(text))
 
 
-def asked(text: str) -> str:
-    """Return the index's query for a text: any of its telling words, neighbours of a script without spaces as pairs too."""
+def asked(text: str, rows: Callable[[str], int], most: int) -> str:
+    """Return the index's query for a text: any of its telling words, neighbours of a script without spaces as pairs too.
+
+    `rows` tells how many facts a part of the query finds. The rarest parts are taken, as many as find `most` together: what
+    half of all facts have in common says little about any, and ranking them all takes long.
+    """
     met = words(text)
     telling = [word for word in dict.fromkeys(met) if word not in _COMMON] or list(dict.fromkeys(met))
     pairs = [f"{one} {two}" for one, two in pairwise(met) if _ONE_ALONE.fullmatch(one) and _ONE_ALONE.fullmatch(two)]
     # The last words are the newest: what was said before them only colours them.
-    return " OR ".join(f'"{part}"' for part in (*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:])))
+    parts = {part: rows(f'"{part}"') for part in (*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:]))}
+    taken: list[str] = []
+    for part in sorted(parts, key=lambda part: parts[part]):
+        if taken and (most := most - parts[part]) < 0:
+            break
+        if parts[part]:
+            taken.append(f'"{part}"')
+    return " OR ".join(taken)

@@ -77,8 +77,16 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> An
         return found
 
 
+async def asked(*arguments: str | Path) -> Any:
+    """Run a memory command in a process of its own, as beside a server, and return its JSON."""
+    done = await run("memory", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 async def remembered(file: Path, namespace: str) -> list[dict[str, Any]]:
-    return list(await asyncio.to_thread(told, "list", file, namespace))
+    found: list[dict[str, Any]] = await asked("list", file, namespace)
+    return found
 
 
 async def recalled(server: Serving, chat: str, text: str, **body: Any) -> str:
@@ -115,26 +123,26 @@ async def test_a_secret_of_a_direct_message_is_recalled_in_it_alone(server: Serv
 
 
 async def test_the_server_finds_what_the_command_line_and_a_person_change(server: Serving, file: Path) -> None:
-    asked = "Kovach, tell me about the harpoon"
-    assert await recalled(server, "tavern", asked) == "no facts"
-    [fact] = await asyncio.to_thread(told, "add", file, "kovach-eod", "Old Marsh keeps a harpoon.")
+    harpoon = "Kovach, tell me about the harpoon"
+    assert await recalled(server, "tavern", harpoon) == "no facts"
+    [fact] = await asked("add", file, "kovach-eod", "Old Marsh keeps a harpoon.")
 
     async def seen() -> bool:
-        return fact["id"] in await recalled(server, "tavern", asked)
+        return fact["id"] in await recalled(server, "tavern", harpoon)
 
     async def unseen() -> bool:
-        return await recalled(server, "tavern", asked) == "no facts"
+        return await recalled(server, "tavern", harpoon) == "no facts"
 
     await until(seen)
-    await asyncio.to_thread(told, "forget", file, "kovach-eod", fact["id"])
+    await asked("forget", file, "kovach-eod", fact["id"])
     await until(unseen)
-    await asyncio.to_thread(told, "restore", file, "kovach-eod", fact["id"])
+    await asked("restore", file, "kovach-eod", fact["id"])
     await until(seen)
     day = next((file.parent / "home/agents/camp/kovach-eod/memory").glob("2*.md"))
     day.write_text(day.read_text("utf-8").replace(fact["id"], "b1b1b1"), "utf-8")
 
     async def renamed() -> bool:
-        return "b1b1b1" in await recalled(server, "tavern", asked)
+        return "b1b1b1" in await recalled(server, "tavern", harpoon)
 
     await until(renamed)
 
