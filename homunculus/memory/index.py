@@ -64,6 +64,14 @@ class Index:
         """Return what is always known, for half of `limit` at most, then what fits a query."""
         return self._safely(lambda: self._recall(query, conversation, limit))
 
+    def always(self, conversation: str | None) -> tuple[Fact, ...]:
+        """Return the facts that are recalled whatever is asked: pinned ones, then those of MEMORY.md."""
+        return self._safely(lambda: self._always(conversation))
+
+    def of(self, ids: Sequence[str], conversation: str | None) -> dict[str, Fact]:
+        """Return those of the facts that are there and may be heard in a conversation, by their ids."""
+        return self._safely(lambda: self._of(ids, conversation))
+
     def known(self, text: str, private: str) -> Fact | None:
         """Return the fact that says the same in the same words, for the same ears."""
         rows = self._safely(
@@ -275,17 +283,21 @@ class Index:
     # -- searching
 
     def _recall(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
-        always = self._query(
-            f"SELECT {_FACT} FROM facts WHERE (pinned OR curated) AND {_SEEN} ORDER BY pinned DESC, row",
-            where=conversation,
-        )
-        fitting = self._search(query, conversation, limit + len(always))
-        if len(always) > limit // 2:
-            rank = {fact.id: place for place, fact in enumerate(fitting)}
-            always.sort(key=lambda row: rank.get(row[0], len(rank)))
-        first = [_fact(row) for row in always[: max(limit // 2, limit - len(fitting))]]
-        met = {_key(fact.text) for fact in first}
-        return tuple([*first, *(fact for fact in fitting if _key(fact.text) not in met)][:limit])
+        always = self._always(conversation)
+        return remembered(always, self._search(query, conversation, limit + len(always)), limit)
+
+    def _always(self, conversation: str | None) -> tuple[Fact, ...]:
+        kept = f"SELECT {_FACT} FROM facts WHERE (pinned OR curated) AND {_SEEN} ORDER BY pinned DESC, row"
+        return tuple(_fact(row) for row in self._query(kept, where=conversation))
+
+    def _of(self, ids: Sequence[str], conversation: str | None) -> dict[str, Fact]:
+        found: dict[str, Fact] = {}
+        for ident in ids:
+            for row in self._query(
+                f"SELECT {_FACT} FROM facts WHERE id = :id AND {_SEEN}", id=ident, where=conversation
+            ):
+                found[ident] = _fact(row)
+        return found
 
     def _search(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
         semantic = self._by_meaning(query, conversation)
@@ -329,6 +341,17 @@ class Index:
         if 0 < self._pending() <= _AT_ONCE:
             self._embed(_AT_ONCE)
         return self._loaded().nearest(self._embedder([query.rstrip(_ASKS)])[0], conversation, _CANDIDATES, _LEAST)
+
+
+def remembered(always: Sequence[Fact], fitting: Sequence[Fact], limit: int) -> tuple[Fact, ...]:
+    """Return what is always known, for half of `limit` where more fits the question, then what fits it."""
+    first = list(always)
+    if len(first) > limit // 2:
+        rank = {fact.id: place for place, fact in enumerate(fitting)}
+        first.sort(key=lambda fact: rank.get(fact.id, len(rank)))
+    first = first[: max(limit // 2, limit - len(fitting))]
+    met = {_key(fact.text) for fact in first}
+    return tuple([*first, *(fact for fact in fitting if _key(fact.text) not in met)][:limit])
 
 
 class _InFile:

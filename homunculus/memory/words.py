@@ -15,7 +15,7 @@ _WORD = re.compile(rf"[{_ALONE}]|[^\W{_ALONE}]+")
 _ONE_ALONE = re.compile(rf"[{_ALONE}]")
 _MOST = 32  # words of one query
 
-_COMMON = frozenset(
+COMMON = frozenset(
     re.findall(
         r"\S+",
         "a about am an and are as at be been but by can did do does for from had has have he her him his how i if in is it "
@@ -43,7 +43,7 @@ def asked(text: str, rows: Callable[[str], int], most: int) -> str:
     half of all facts have in common says little about any, and ranking them all takes long.
     """
     met = words(text)
-    telling = [word for word in dict.fromkeys(met) if word not in _COMMON] or list(dict.fromkeys(met))
+    telling = [word for word in dict.fromkeys(met) if word not in COMMON] or list(dict.fromkeys(met))
     pairs = [f"{one} {two}" for one, two in pairwise(met) if _ONE_ALONE.fullmatch(one) and _ONE_ALONE.fullmatch(two)]
     # The last words are the newest: what was said before them only colours them.
     parts = {part: rows(f'"{part}"') for part in (*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:]))}

@@ -8,8 +8,8 @@ import pytest
 
 from homunculus.errors import Refused
 from homunculus.interfaces import Namespace
-from homunculus.memory import none, sqlite
-from homunculus.model import MemorySpec, Note
+from homunculus.memory import none, qmd, sqlite
+from homunculus.model import MemorySpec, Note, QmdSpec
 from homunculus.testing.namespace_contract import MemoryContract, NamespaceContract
 
 
@@ -23,6 +23,16 @@ class TestSqliteByWordsAlone(MemoryContract):
 
     def build(self, folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
         return sqlite.build(folder, archive, spec)
+
+
+@pytest.mark.needs("qmd")
+class TestQmd(MemoryContract):
+    """Through its daemon, which answers at once; the command line, a process a question, is in tests/unit/memory."""
+
+    spec = MemorySpec(top_k=6, qmd=QmdSpec(daemon=True, query_timeout_seconds=20, fallback_timeout_seconds=20))
+
+    def build(self, folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+        return qmd.build(folder, archive, spec)
 
 
 class TestNone(NamespaceContract):
