@@ -1,5 +1,6 @@
 """What an NPC keeps: Markdown files, and the means to find a fact again. The entry points of `homunculus.memory` are here.
 
+No module here may be called like a backend: importing it would put the module in the backend's place.
 Importing this imports no database and no model: each is imported when a namespace of its backend is built.
 """
 
@@ -18,13 +19,13 @@ def _none(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
 
 
 def _sqlite(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
-    from homunculus.memory.sqlite import SqliteNamespace
+    from homunculus.memory.sqlite_namespace import SqliteNamespace
 
     return SqliteNamespace(folder, archive, spec)
 
 
 def _qmd(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
-    from homunculus.memory.qmd import QmdNamespace
+    from homunculus.memory.qmd_namespace import QmdNamespace
 
     return QmdNamespace(folder, archive, spec)
 

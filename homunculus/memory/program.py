@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Sequence
@@ -55,10 +56,19 @@ class Qmd:
         """Tell whether it can search by meaning: without models it would hang in a download."""
         return any((self._cache / "qmd" / "models").glob("*.gguf"))
 
+    @property
+    def registered(self) -> bool:
+        """Tell whether it knows the folder of facts; before that it has nothing to find."""
+        try:
+            kept = (self._config / "qmd" / "index.yml").read_text("utf-8")
+        except OSError:
+            return False
+        return re.search(rf"^\s+{COLLECTION}:", kept, re.MULTILINE) is not None
+
     async def update(self) -> None:
         """Index the folder of facts, registering it first where it never was; embed where there are models."""
         seconds = self._spec.update_timeout_seconds
-        if COLLECTION not in await self.run("collection", "list", seconds=seconds):
+        if not self.registered:
             await self.run("collection", "add", str(self.facts), "--name", COLLECTION, seconds=seconds)
         else:
             await self.run("update", seconds=seconds)

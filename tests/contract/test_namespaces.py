@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from homunculus.container import BACKENDS
 from homunculus.errors import Refused
 from homunculus.interfaces import Namespace
 from homunculus.memory import none, qmd, sqlite
@@ -43,3 +45,10 @@ class TestNone(NamespaceContract):
         with pytest.raises(Refused, match="backend is none"):
             await memory.add(Note("Ana owes Kovach three dollars."))
         assert await memory.facts() == ()
+
+
+def test_a_backend_stays_what_its_entry_point_names(tmp_path: Path) -> None:
+    for name in ("none", "sqlite", "qmd"):
+        BACKENDS[name].build(tmp_path / "agents/bot/kovach", tmp_path / "archive/bot", MemorySpec(embeddings="off"))
+        [point] = entry_points(group="homunculus.memory", name=name)
+        assert (point.load(), BACKENDS[name].name) == (BACKENDS[name], name)

@@ -12,18 +12,22 @@ from loguru import logger
 
 from homunculus.interfaces import Namespace
 from homunculus.memory import qmd
-from homunculus.memory.qmd import keywords
+from homunculus.memory.qmd_namespace import keywords
 from homunculus.model import MemorySpec, Note, QmdSpec
 
 PATIENT = QmdSpec(query_timeout_seconds=30, fallback_timeout_seconds=30)
 
 
 @asynccontextmanager
-async def opened(home: Path, settings: QmdSpec) -> AsyncIterator[Namespace]:
+async def opened(home: Path, settings: QmdSpec, *, registered: bool = True) -> AsyncIterator[Namespace]:
     memory = qmd.build(home / "agents/bot/kovach", home / "archive/bot", MemorySpec(backend="qmd", qmd=settings))
     try:
         await memory.open()
         await memory.add(Note("Ana owes Kovach three dollars."), Note("The lighthouse lamp is broken."))
+        if registered:
+            known = home / "agents/bot/kovach/qmd/xdg-config/qmd/index.yml"
+            known.parent.mkdir(parents=True, exist_ok=True)
+            known.write_text("collections:\n  mem:\n    path: facts\n", "utf-8")
         yield memory
     finally:
         await memory.aclose()
@@ -42,7 +46,7 @@ def calls(path: Path) -> list[str]:
 
 @pytest.mark.needs("qmd")
 async def test_the_program_finds_what_it_indexed_and_has_a_world_of_its_own(tmp_path: Path) -> None:
-    async with opened(tmp_path, PATIENT) as memory:
+    async with opened(tmp_path, PATIENT, registered=False) as memory:
         await memory.settled()
         found = await memory.search("who repairs the lamp?")
         assert [fact.text for fact in found] == ["The lighthouse lamp is broken."]
@@ -62,7 +66,7 @@ async def test_a_program_that_hangs_leaves_nobody_behind_and_words_answer(tmp_pa
     async with opened(tmp_path, settings) as memory:
         assert [fact.text for fact in await memory.search("lamp")] == ["The lighthouse lamp is broken."]
         await memory.settled()
-    assert calls(script) == ["query", "search", "collection"]
+    assert calls(script) == ["query", "search", "update"]
     for child in Path(f"{script}.children").read_text().split():
         await gone(int(child))
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 import re
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -72,12 +73,13 @@ class QmdNamespace(Keeper):
         by_words = await asyncio.to_thread(self._index.search, query, conversation, max(limit, _CANDIDATES))
         known = {fact.id: fact for fact in by_words}
         order: list[str] = []
-        if await asyncio.to_thread(self._index.__len__):
+        many = await asyncio.to_thread(self._index.__len__)
+        if many and self._qmd.registered:
             order = await self._asked(keywords(query, by_meaning=self._qmd.has_models))
             known |= await asyncio.to_thread(self._index.of, order, conversation)
         ranks = ranking.in_order([ident for ident in order if ident in known])
         scores = ranking.fused(((_PROGRAM, ranks), (_WORDS, ranking.in_order([fact.id for fact in by_words]))))
-        return tuple(known[ident] for ident in scores)[:limit]
+        return tuple(replace(known[ident], score=score) for ident, score in scores.items())[:limit]
 
     def _append(self, notes: list[Note]) -> tuple[Fact, ...]:
         index = self._index
