@@ -45,6 +45,8 @@ from homunculus.pipelines.gate import gate
 from homunculus.pipelines.greeting import greeting
 from homunculus.pipelines.history import ReadHistory
 from homunculus.pipelines.prompt import BuildPrompt
+from homunculus.pipelines.recall import Recall
+from homunculus.pipelines.remember import Remember
 from homunculus.rules import excerpts
 from homunculus.runtime.desk import Reloads
 from homunculus.runtime.narrate import Narrator
@@ -138,7 +140,16 @@ def weights_cache(environ: Mapping[str, str]) -> Path:
 
 def pipeline(history: History, outbox: Outbox, *, prompts: BuildPrompt, meter: Meter) -> Pipeline:
     """Build the stages of a turn in their order."""
-    return Pipeline(Affordable(gate, meter), (ReadHistory(history), prompts, Complete(meter), DeliverReply(outbox)))
+    stages = (ReadHistory(history), Recall(), prompts, Complete(meter), DeliverReply(outbox))
+    return Pipeline(Affordable(gate, meter), stages, after=(Remember(),))
+
+
+def memory_folders(deployment: Deployment, namespace: str) -> tuple[Path, Path]:
+    """Return the folder of a namespace, and the folder of its bot's archives. Raise Refused for what is no name of one."""
+    if Path(namespace).name != namespace:
+        raise Refused(f"{namespace!r} cannot be a memory namespace: it must name a folder")
+    home = deployment.data_home
+    return home / "agents" / deployment.bot_name / namespace, home / "archive" / deployment.bot_name
 
 
 class Namespaces:
@@ -148,8 +159,8 @@ class Namespaces:
         self._backends = backends
 
     def __call__(self, deployment: Deployment, agent: AgentSpec) -> Namespace:
-        folder = deployment.data_home / "agents" / deployment.bot_name / agent.namespace
-        return self._backends(deployment.memory.backend, folder, deployment.memory)
+        folder, archive = memory_folders(deployment, agent.namespace)
+        return self._backends(deployment.memory.backend, folder, archive, deployment.memory)
 
 
 def _platform(spec: AdapterSpec) -> str:

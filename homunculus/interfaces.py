@@ -21,10 +21,12 @@ from homunculus.model import (
     CommandSpec,
     Completion,
     Event,
+    Fact,
     HistoryLine,
     MemorySpec,
     Message,
     ModelSpec,
+    Note,
     Persona,
     Prompt,
     Receipt,
@@ -248,21 +250,68 @@ class Provider:
 
 
 class Namespace(Protocol):
-    """One agent's own memory. Recall and append arrive with the memory backends."""
+    """One agent's own memory: facts in Markdown, and the means to find them again. Nothing crosses to another namespace.
+
+    Every method but `aclose` may raise Refused (a person must act: a read-only disk, an unknown id) or NotReady.
+    A `conversation` is where one asks: facts learned in a direct message are found only there; None asks as the owner,
+    who sees everything.
+    """
 
     async def open(self) -> None:
         """Make the folder and MEMORY.md, idempotently; never touch what is there. Raise Refused when it cannot be."""
 
     async def aclose(self) -> None:
-        """Flush and free everything. Safe twice."""
+        """Flush and free everything. Safe twice, and without `open`."""
+
+    async def settled(self) -> None:
+        """Wait until everything that is written can be found in every way the backend knows."""
+
+    async def recall(self, query: str, conversation: str | None) -> tuple[Fact, ...]:
+        """Return what to have in mind: what is always known first, then what fits `query`; `top_k` facts at most."""
+
+    async def search(self, query: str, conversation: str | None = None, limit: int = 10) -> tuple[Fact, ...]:
+        """Return the facts that fit a query, best first."""
+
+    async def facts(self) -> tuple[Fact, ...]:
+        """Return every fact: those of MEMORY.md first, then in the order they were learned."""
+
+    async def add(self, *notes: Note) -> tuple[Fact, ...]:
+        """Keep notes; return when they are durable. One that is known already is merged with what is there."""
+
+    async def forget(self, fact_id: str) -> Fact:
+        """Take a fact out, and keep it where `restore` finds it. Raise Refused for an unknown id, or one of MEMORY.md."""
+
+    async def amend(self, fact_id: str, text: str) -> Fact:
+        """Put other words in place of a fact's text; its id and source stay."""
+
+    async def pin(self, fact_id: str, pinned: bool = True) -> Fact:
+        """Have a fact recalled always, or no longer."""
+
+    async def forgotten(self) -> tuple[Fact, ...]:
+        """Return what `restore` can bring back, one fact at a time."""
+
+    async def archives(self) -> tuple[str, ...]:
+        """Return the names of what was archived whole, oldest first."""
+
+    async def archive(self) -> str:
+        """Put the whole memory away and begin a blank one, all or nothing; return the archive's name."""
+
+    async def restore(self, what: str) -> str:
+        """Bring back one forgotten fact by its id, or a whole archive by its name; return what was done, in words.
+
+        An archive takes the place of the present memory, which is archived first unless it is blank. All or nothing.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What an entry point of `homunculus.memory` exports. `build` takes the namespace's folder and the settings."""
+    """What an entry point of `homunculus.memory` exports. Importing it must stay cheap.
+
+    `build` takes the namespace's folder, the folder of the bot's archives, and the settings.
+    """
 
     name: str
-    build: Callable[[Path, MemorySpec], Namespace]
+    build: Callable[[Path, Path, MemorySpec], Namespace]
 
 
 # --- pipeline -------------------------------------------------------------------------------------------------------
@@ -298,11 +347,14 @@ class Turn:
     agent: Agent
     messages: tuple[Message, ...]  # one or more, of one conversation, in order of arrival
     models: tuple[ChatModel, ...]  # the agent's model, then its fallbacks
+    memory: Namespace | None = None  # the agent's own
+    extractor: ChatModel | None = None  # the model that turns talk into facts; None is off
     persona: Persona = "off"
     limit: int = 2000
     rule: str = ""
     preview: Preview | None = None
     history: tuple[HistoryLine, ...] = ()
+    memories: tuple[Fact, ...] = ()  # what is recalled for this turn, best first
     prompt: Prompt | None = None
     completion: Completion | None = None
     attempts: list[Attempt] = field(default_factory=list)
@@ -328,10 +380,14 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What every message goes through: the gate when it arrives, then the stages of its turn, in order."""
+    """What every message goes through: the gate when it arrives, then the stages of its turn, in order.
+
+    `after` are stages that run aside once an answered turn is over: nobody waits for them, and a failure is only logged.
+    """
 
     gate: Gate
     stages: tuple[Stage, ...]
+    after: tuple[Stage, ...] = ()
 
 
 # --- commands of the chat -------------------------------------------------------------------------------------------

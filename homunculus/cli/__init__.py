@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from homunculus import __version__
-from homunculus.cli import output
+from homunculus.cli import memory, output
 from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, InUse, NotReady, Refused, Uncertain
 from homunculus.logs import set_up
 
@@ -214,6 +214,9 @@ def fetch_model() -> None:
     from homunculus.cli import setup
 
     raise typer.Exit(setup.fetch_model())
+
+
+app.add_typer(memory.app)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

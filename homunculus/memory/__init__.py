@@ -1,13 +1,35 @@
-"""What an NPC keeps: one folder an agent. The entry points of `homunculus.memory` are here.
+"""What an NPC keeps: Markdown files, and the means to find a fact again. The entry points of `homunculus.memory` are here.
 
-Each backend's folder and its `MEMORY.md` are made from the start; recall and remember arrive with the backends.
+No module here may be called like a backend: importing it would put the module in the backend's place.
+Importing this imports no database and no model: each is imported when a namespace of its backend is built.
 """
 
 from __future__ import annotations
 
-from homunculus.interfaces import Backend
-from homunculus.memory.folder import Folder
+from pathlib import Path
 
-none = Backend("none", Folder)
-sqlite = Backend("sqlite", Folder)
-qmd = Backend("qmd", Folder)
+from homunculus.interfaces import Backend, Namespace
+from homunculus.model import MemorySpec
+
+
+def _none(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+    from homunculus.memory.keeping import Forgetful
+
+    return Forgetful(folder, archive, spec)
+
+
+def _sqlite(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+    from homunculus.memory.sqlite_namespace import SqliteNamespace
+
+    return SqliteNamespace(folder, archive, spec)
+
+
+def _qmd(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+    from homunculus.memory.qmd_namespace import QmdNamespace
+
+    return QmdNamespace(folder, archive, spec)
+
+
+none = Backend("none", _none)
+sqlite = Backend("sqlite", _sqlite)
+qmd = Backend("qmd", _qmd)

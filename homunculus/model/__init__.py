@@ -52,6 +52,7 @@ from homunculus.model.events import (
     TurnEnded,
 )
 from homunculus.model.lore import Knowledge, Lore, LoreAtDepth, Lorebook, Placement, Role
+from homunculus.model.memory import Fact, Note
 from homunculus.model.usage import Usage
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "Completion",
     "Deployment",
     "Event",
+    "Fact",
     "HistoryLine",
     "Knowledge",
     "Lore",
@@ -80,6 +82,7 @@ __all__ = [
     "MessageReceived",
     "ModelProgress",
     "ModelSpec",
+    "Note",
     "ParameterSpec",
     "Persona",
     "Placement",

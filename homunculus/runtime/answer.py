@@ -15,6 +15,7 @@ from loguru import logger
 from homunculus.errors import NotReady, Refused, Spent, Uncertain
 from homunculus.interfaces import Clock, Emit, Stage, Turn
 from homunculus.model import Message, Span, Trace, TurnEnded
+from homunculus.runtime.afterwards import Afterwards
 from homunculus.runtime.generation import Generation
 from homunculus.runtime.post import Batch, Post, Void
 from homunculus.runtime.preview import Preview
@@ -28,8 +29,16 @@ class Answer:
     """Take batches through the stages."""
 
     def __init__(
-        self, stages: Sequence[Stage], store: Store, post: Post, emit: Emit, clock: Clock, sleep: Sleep
+        self,
+        stages: Sequence[Stage],
+        after: Afterwards,
+        store: Store,
+        post: Post,
+        emit: Emit,
+        clock: Clock,
+        sleep: Sleep,
     ) -> None:
+        self._after = after
         self._stages, self._store, self._post, self._emit = stages, store, post, emit
         self._clock, self._sleep = clock, sleep
 
@@ -55,6 +64,8 @@ class Answer:
             await batch.recorded()
             await self.settle(turn.messages, outcome, reason)
         self._emit(TurnEnded(turn.address, _trace(turn, outcome, reason)))
+        if outcome == "answered":
+            self._after.begin(generation, turn)
 
     async def settle(self, messages: Sequence[Message], outcome: Outcome, reason: str) -> None:
         """End messages without a reply. A state that cannot be written is logged: they are found again at the next start."""
@@ -80,6 +91,8 @@ class Answer:
             agent=agent,
             messages=tuple(waiting.message for waiting in batch.waiting),
             models=generation.models_of(agent),
+            memory=generation.namespaces.get(agent.id),
+            extractor=generation.extractor,
             persona=generation.persona(last.runner.spec, last.runner.abilities),
             limit=last.runner.limit,
             rule=last.rule,

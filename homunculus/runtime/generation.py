@@ -29,6 +29,8 @@ class Generation:
     routes: Routes
     agents: dict[str, Agent] = field(default_factory=dict)
     models: dict[ModelSpec, ChatModel] = field(default_factory=dict)
+    namespaces: dict[str, Namespace] = field(default_factory=dict)  # by agent id
+    extractor: ChatModel | None = None  # turns talk into facts
     turns: int = 0
     retired: bool = False
     _loans: list[Callable[[], None]] = field(default_factory=list)
@@ -99,6 +101,9 @@ class Preparation:
                     await self._lend_model(generation, model)
                 if ordinal % _BREATH == 0:
                     await asyncio.sleep(0)  # where all is lent already nothing else would let the loop go on
+            if (extracting := extracting_model(generation.deployment)) is not None:
+                await self._lend_model(generation, extracting)
+                generation.extractor = generation.models[extracting]
         except BaseException:
             generation.retire()
             raise
@@ -121,7 +126,7 @@ class Preparation:
                 raise
             return namespace
 
-        await self.namespaces.take(key, build)
+        generation.namespaces[spec.id] = await self.namespaces.take(key, build)
         generation.lend(_returning(self.namespaces, key))
 
     async def _lend_model(self, generation: Generation, spec: ModelSpec) -> None:
@@ -149,6 +154,12 @@ def resolved(deployment: Deployment, spec: AgentSpec) -> Agent:
 
     follow(spec.model)
     return Agent(spec, ruleset, tuple(chain.values()))
+
+
+def extracting_model(deployment: Deployment) -> ModelSpec | None:
+    """Return the model that turns talk into facts; None when that is off or there is nothing to keep them."""
+    kept = deployment.agents and deployment.memory.backend != "none"
+    return deployment.model(deployment.memory.extract_with) if kept else None
 
 
 def _returning(pool: Pool[ChatModel] | Pool[Namespace], key: Hashable) -> Callable[[], None]:

@@ -15,11 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homunculus.errors import Refused
-from homunculus.interfaces import BuildAdapter, ChatCommands, ChatModel, Clock, Emit, History, Outbox, Pipeline
+from homunculus.interfaces import (
+    BuildAdapter,
+    ChatCommands,
+    ChatModel,
+    Clock,
+    Emit,
+    History,
+    Namespace,
+    Outbox,
+    Pipeline,
+)
 from homunculus.model import AdapterChanged, Agent, Deployment, Message, Reply, Scope
 from homunculus.model.events import AdapterState
 from homunculus.pipelines.split import split
 from homunculus.plan import Plan, nothing, plan
+from homunculus.runtime.afterwards import Afterwards
 from homunculus.runtime.answer import Answer
 from homunculus.runtime.collector import held
 from homunculus.runtime.credential import Locks
@@ -91,11 +102,12 @@ class Supervisor:
         post = Post(state, self._sending, emit)
         self._greetings = Greetings(state, self._sending, greeting)
         pipeline = build_pipeline(state, post)
+        self._after = Afterwards(pipeline.after)
         desk = RunningDesk(lambda: self._generation, self._runner, self.overrides, self._sending, reloads, traced)
         self._turns = Turns(
             store=state,
             gate=pipeline.gate,
-            answer=Answer(pipeline.stages, state, post, emit, clock, sleep),
+            answer=Answer(pipeline.stages, self._after, state, post, emit, clock, sleep),
             overrides=self.overrides,
             current=lambda: self._generation,
             own=self._is_own,
@@ -148,6 +160,10 @@ class Supervisor:
         """Return an agent's live models, its own first: for warming and for showing prompts. Not to be kept."""
         agent = self.agent(agent_id)
         return self._generation.models_of(agent) if agent is not None else ()
+
+    def memory(self, agent_id: str) -> Namespace | None:
+        """Return an agent's live namespace: for commands and the API. Not to be kept."""
+        return self._generation.namespaces.get(agent_id)
 
     def adapters(self) -> tuple[AdapterStatus, ...]:
         """Return every instance of the file in its order, then those that are on their way out."""
@@ -203,6 +219,7 @@ class Supervisor:
             runner.stop()
         await asyncio.gather(*(runner.ended() for runner in runners))
         await self._turns.cancel()
+        await self._after.aclose()
         await self._sending.cancel()
         await self._tasks.cancel()
         if not self._generation.retired:

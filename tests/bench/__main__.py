@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from tests.bench import footing, routing, saves, talk
+from tests.bench import footing, memory, routing, saves, talk
 from tests.bench.report import Figure, machine, say
 from tests.bench.stage import Run
 
@@ -27,6 +27,7 @@ ROWS: dict[str, Callable[[Run], Awaitable[list[Figure]]]] = {
     "stall": saves.stall,
     "saves": saves.save_to_live,
     "growth": talk.growth,
+    "recall": memory.memories,
 }
 
 

@@ -29,6 +29,7 @@ from homunculus.interfaces import (
     Turn,
     Verdict,
 )
+from homunculus.memory.keeping import Forgetful
 from homunculus.model import (
     AdapterChanged,
     AdapterSpec,
@@ -454,10 +455,11 @@ class FakeModel:
         self.closed = True
 
 
-class FakeNamespace:
+class FakeNamespace(Forgetful):
     """A folder that must never have two owners with the same settings. Closing takes longer than an `apply`."""
 
     def __init__(self, name: str, memory: MemorySpec, world: World) -> None:
+        super().__init__(Path(name), Path("archive"), memory)
         self.name, self.key, self.world = name, (name, memory), world
 
     async def open(self) -> None:

@@ -1,0 +1,347 @@
+"""The truth of a namespace: its Markdown files. Owns what is in them and their archive; blocks, so it runs in threads.
+
+Appends and changes are made under one lock, whichever process makes them; reading takes no lock. MEMORY.md is read and
+never written once it is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from homunculus.errors import NotReady, Refused
+from homunculus.memory import disk, lines
+from homunculus.memory.lines import CURATED, Line
+from homunculus.model import Fact, Note
+from homunculus.private import refusal
+
+TEMPLATE = """\
+# {name}
+
+<!-- What {name} always knows, one fact a line or a paragraph. This file is yours: the program reads it first and never
+writes to it again. -->
+"""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_STAMP = re.compile(r"\d{8}T\d{6}Z")
+_TRIES = 20  # to change a file that somebody else changes at the same moment
+
+Signature = tuple[int, int, int, int]
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a namespace may be called so: nothing else ever becomes part of a path."""
+    return _NAME.match(name) is not None
+
+
+class Markdown:
+    """The files of one namespace. Every method raises Refused, with the remedy, when the disk does not allow it."""
+
+    def __init__(self, folder: Path, archive: Path, clock: Callable[[], float] = time.time) -> None:
+        if not is_name(folder.name) or ".." in folder.parts:
+            raise Refused(f"{folder.name!r} cannot be a memory namespace; lower-case letters, digits, - and _ can")
+        self.name, self.folder, self.memory = folder.name, folder, folder / "memory"
+        self._archive, self._clock = archive, clock
+        self._forgotten = archive / f"{folder.name}-forgotten.md"
+
+    # -- reading
+
+    def signatures(self) -> dict[str, Signature]:
+        """Return each file's name and what changes whenever its content may have; MEMORY.md comes first."""
+        with self._told():
+            self._real()
+            try:
+                entries = [e for e in os.scandir(self.memory) if e.name.endswith(".md") and not e.name.startswith(".")]
+            except FileNotFoundError:
+                return {}
+            found: dict[str, Signature] = {}
+            for entry in sorted(entries, key=lambda e: (e.name != CURATED, e.name)):
+                with suppress(FileNotFoundError):  # gone meanwhile
+                    about = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(about.st_mode):
+                        found[entry.name] = (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino)
+            return found
+
+    def content(self, file: str) -> bytes:
+        """Return a file's bytes; none when it is gone."""
+        with self._told():
+            try:
+                return disk.read(self.memory / file)
+            except FileNotFoundError:
+                return b""
+
+    def read(self, file: str) -> tuple[Line, ...]:
+        """Return the facts of a file with the lines they stand on."""
+        return tuple(lines.parsed(file, self.content(file).decode("utf-8", "surrogateescape")))
+
+    def facts(self) -> tuple[Fact, ...]:
+        """Return every fact: MEMORY.md's first, then file by file."""
+        return tuple(line.fact for file in self.signatures() for line in self.read(file))
+
+    # -- changing
+
+    def make(self) -> None:
+        """Make the folder and MEMORY.md, idempotently; finish what a crash left half done."""
+        with self._told(), self._made():
+            for draft in self.memory.glob(".*.md.*"):
+                draft.unlink(missing_ok=True)
+
+    def append(self, notes: Sequence[Note], taken: Container[str] | None = None) -> tuple[Fact, ...]:
+        """Write notes to today's file; return once they are durable. `taken` are the ids in use, if somebody knows them."""
+        worthy = [lines.worth(note) for note in notes]
+        with self._told(), self._made():
+            now = self._clock()
+            met = taken if taken is not None else {fact.id for fact in self.facts()}
+            return self._append(f"{lines.stamp(now)[:10]}.md", now, worthy, met)
+
+    def forget(self, fact_id: str) -> Fact:
+        """Take a fact out; its line is in the archive before it is gone from here."""
+        with self._told(), self._locked():
+            file, line = self._found(fact_id)
+            disk.make_folder(self._archive)
+            learned = (
+                (("file", file), ("learned", lines.stamp(line.fact.time))) if line.fact.time else (("file", file),)
+            )
+            disk.append(self._forgotten, f"{lines.written(line.fact, learned)}\n".encode())
+            self._change(file, fact_id, lambda _: None)
+            return line.fact
+
+    def rewrite(self, fact_id: str, change: Callable[[Fact], Fact]) -> Fact:
+        """Put a changed fact in the place of its line."""
+        with self._told(), self._locked():
+            file, _ = self._found(fact_id)
+            return self._change(file, fact_id, change) or self._found(fact_id)[1].fact
+
+    def forgotten(self) -> tuple[Fact, ...]:
+        """Return what was taken out and is not back, in that order."""
+        present = {fact.id for fact in self.facts()}
+        return tuple(line.fact for line in self._journal() if line.fact.id not in present)
+
+    def bring_back(self, fact_id: str) -> Fact | None:
+        """Put a forgotten fact back into the file it came from; None when no such fact was forgotten."""
+        with self._told(), self._made():
+            gone = next((line for line in reversed(self._journal()) if line.fact.id == fact_id), None)
+            if gone is None:
+                return None
+            about = dict(gone.more)
+            fact = replace(gone.fact, time=lines.moment(about.get("learned", "")) or 0.0)
+            if all(fact_id != known.id for known in self.facts()):
+                file = about.get("file", "")
+                safe = file if re.fullmatch(r"[^/\\\0.][^/\\\0]*\.md", file) and file != CURATED else ""
+                self._put(safe or f"{lines.stamp(self._clock())[:10]}.md", fact.time, [fact])
+            self._unjournal(fact_id)
+            return fact
+
+    # -- the archive
+
+    def archives(self) -> tuple[str, ...]:
+        """Return the names of the archives of this namespace, oldest first."""
+        with self._told():
+            if not self._archive.is_dir():
+                return ()
+            prefix = f"{self.name}-"
+            named = (e.name for e in self._archive.iterdir() if e.name.startswith(prefix) and (e / "memory").is_dir())
+            return tuple(sorted(name for name in named if _STAMP.fullmatch(name[len(prefix) :])))
+
+    def archive(self) -> str:
+        """Move the whole memory away and make a blank one; return the archive's name."""
+        with self._told(), self._made():
+            name = self._free_name()
+            self._put_away(name)
+            self._make()
+            return name
+
+    def exchange(self, name: str) -> str:
+        """Put an archive in the memory's place; return the name the memory was archived under, "" when it was blank.
+
+        The intent is written down first: after a crash in the middle the next one who takes the lock finishes it.
+        """
+        with self._told(), self._made():
+            if name not in self.archives():
+                raise Refused(f"{self.name} has no archive {name!r}; it has {', '.join(self.archives()) or 'none'}")
+            kept = "" if self._blank() else self._free_name()
+            disk.replace(self._intent, f"{name}\n{kept}\n".encode())
+            self._finish_exchange()
+            return kept
+
+    # -- inside; the lock is held
+
+    @property
+    def _intent(self) -> Path:
+        return self.folder / ".restoring"
+
+    def _make(self) -> None:
+        disk.make_folder(self.memory)
+        path = self.memory / CURATED
+        if not path.exists() and not path.is_symlink():
+            disk.append(path, TEMPLATE.format(name=self.name).encode())
+
+    def _append(self, file: str, now: float, notes: Sequence[Note], taken: Container[str]) -> tuple[Fact, ...]:
+        facts: dict[str, Fact] = {}
+        for note in notes:
+            ident = lines.new_id(_Either(facts, taken))
+            facts[ident] = lines.learned(ident, note, float(int(now)), file)
+        self._put(file, now, [*facts.values()])
+        return tuple(facts.values())
+
+    def _put(self, file: str, now: float, facts: Sequence[Fact]) -> None:
+        path = self.memory / file
+        tail = _tail(path)
+        last = tail.rpartition(b"\n")[2].decode("utf-8", "replace")
+        title = lines.heading(now) if now else ""
+        above = next((line for line in reversed(tail.decode("utf-8", "replace").split("\n")) if line[:1] == "#"), "")
+        begin = lines.mended(last) if tail else f"# {file.removesuffix('.md')}\n"
+        under = f"\n{title}\n\n" if title and above.strip() != title else ""
+        text = begin + under + "".join(f"{lines.written(fact)}\n" for fact in facts)
+        disk.append(path, text.encode())
+
+    def _found(self, fact_id: str) -> tuple[str, Line]:
+        for file in self.signatures():
+            for line in self.read(file):
+                if line.fact.id == fact_id:
+                    if line.fact.curated:
+                        raise Refused(
+                            f"{fact_id} stands in {self.memory / CURATED}, which is yours alone: edit it there"
+                        )
+                    return file, line
+        raise Refused(f"{self.name} has no fact {fact_id!r}; a search shows the ids")
+
+    def _change(self, file: str, fact_id: str, change: Callable[[Fact], Fact | None]) -> Fact | None:
+        """Rewrite a file with one fact changed or gone; what a person saves at that moment is not written over."""
+        path = self.memory / file
+        for _ in range(_TRIES):
+            before = self.signatures().get(file)
+            text = self.content(file).decode("utf-8", "surrogateescape")
+            found = next((line for line in lines.parsed(file, text) if line.fact.id == fact_id), None)
+            if found is None:
+                return None
+            changed = change(found.fact)
+            whole = text.split("\n")
+            whole[found.first : found.last + 1] = [lines.written(changed, found.more)] if changed else []
+            if self.signatures().get(file) == before:
+                disk.replace(path, "\n".join(whole).encode("utf-8", "surrogateescape"))
+                return changed
+        raise NotReady(f"{path} is being changed all the time; try again")
+
+    def _journal(self) -> list[Line]:
+        try:
+            text = disk.read(self._forgotten).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return []
+        # Read as a file of no day: each line says itself when it was learned.
+        return [_as_forgotten(line) for line in lines.parsed("forgotten.md", text)]
+
+    def _unjournal(self, fact_id: str) -> None:
+        left = [line for line in self._journal() if line.fact.id != fact_id]
+        text = "".join(f"{lines.written(line.fact, line.more)}\n" for line in left)
+        disk.replace(self._forgotten, text.encode())
+
+    def _free_name(self) -> str:
+        moment = int(self._clock())
+        while (self._archive / (name := f"{self.name}-{_compact(moment)}")).exists():
+            moment += 1
+        return name
+
+    def _put_away(self, name: str) -> None:
+        disk.make_folder(self._archive / name)
+        disk.move(self.memory, self._archive / name / "memory")
+
+    def _blank(self) -> bool:
+        signatures = self.signatures()
+        return not any(self.read(file) for file in signatures) and set(signatures) <= {CURATED}
+
+    def _finish_exchange(self) -> None:
+        try:
+            name, kept = disk.read(self._intent).decode().split("\n")[:2]
+        except FileNotFoundError:
+            return
+        source = self._archive / name / "memory"
+        if source.is_dir():
+            if self.memory.is_dir():
+                self._step_aside(kept)
+            disk.move(source, self.memory)
+        with suppress(OSError):  # an empty folder that cannot be removed is no archive
+            source.parent.rmdir()
+        disk.remove(self._intent)
+
+    def _step_aside(self, kept: str) -> None:
+        if kept:
+            self._put_away(kept)
+        else:
+            shutil.rmtree(self.memory)  # blank: nothing but an untouched MEMORY.md
+
+    def _real(self) -> None:
+        """Refuse a namespace that is a door into somewhere else."""
+        for path in (self.folder.parent, self.folder, self.memory):
+            if path.is_symlink():
+                raise Refused(
+                    f"{path} is a symbolic link: memory must lie in its own folder; put a real one in its place"
+                )
+
+    @contextmanager
+    def _made(self) -> Iterator[None]:
+        """Hold the lock of a namespace whose folders and MEMORY.md are there."""
+        self._real()
+        disk.make_folder(self.folder)
+        with self._locked():
+            self._make()
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._real()
+        with disk.locked(self.folder / ".lock"):
+            self._finish_exchange()
+            yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what the disk refused, and what would help."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise Refused(f"{self.name} has no memory yet; it begins with the first fact") from error
+        except OSError as error:
+            if error.errno == errno.ENOTDIR:
+                raise Refused(f"the memory folder {self.folder} cannot be made: {error.strerror}") from error
+            raise refusal(Path(error.filename or self.folder), error) from error
+
+
+class _Either:
+    """Two collections asked as one."""
+
+    def __init__(self, *parts: Container[str]) -> None:
+        self._parts = parts
+
+    def __contains__(self, item: object) -> bool:
+        return any(item in part for part in self._parts)
+
+
+def _as_forgotten(line: Line) -> Line:
+    about = dict(line.more)
+    time_ = lines.moment(about.get("learned", "")) or 0.0
+    return replace(line, fact=replace(line.fact, time=time_, file=about.get("file", "")))
+
+
+def _compact(moment: int) -> str:
+    return lines.stamp(moment).replace("-", "").replace(":", "")
+
+
+def _tail(path: Path, most: int = 65_536) -> bytes:
+    """Return the end of a file, enough for its last heading and line."""
+    try:
+        size = path.lstat().st_size
+    except FileNotFoundError:
+        return b""
+    if path.is_symlink():
+        return b""
+    with path.open("rb") as file:
+        file.seek(max(0, size - most))
+        return file.read()

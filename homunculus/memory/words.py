@@ -1,0 +1,56 @@
+"""How texts become words for the full-text index: letters and digits as they are, Chinese and Japanese by the character."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from itertools import pairwise
+
+# Scripts that write no spaces between words: each character is a word of the index.
+_ALONE = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_WORD = re.compile(rf"[{_ALONE}]|[^\W{_ALONE}]+")
+_ONE_ALONE = re.compile(rf"[{_ALONE}]")
+_MOST = 32  # words of one query
+
+COMMON = frozenset(
+    re.findall(
+        r"\S+",
+        "a about am an and are as at be been but by can did do does for from had has have he her him his how i if in is it "
+        "its me my of on or our she so that the their them then there they this to us was we were what when where which who "
+        "whom whose why will with would you your 的 了 是 在 我 你 他 她 它 们 吗 呢 吧 啊 和 与 也 就 都 谁 什 么 哪 怎 有 "
+        "の は が を に で と も か",
+    )
+)  # words that tell nothing about what is looked for
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in order, folded so that two spellings of one word are equal."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("_", " "))
+
+
+def indexed(text: str) -> str:
+    """Return what the index is given for a text."""
+    return " ".join(words(text))
+
+
+def asked(text: str, rows: Callable[[str], int], most: int) -> str:
+    """Return the index's query for a text: any of its telling words, neighbours of a script without spaces as pairs too.
+
+    `rows` tells how many facts a part of the query finds. The rarest parts are taken, as many as find `most` together: what
+    half of all facts have in common says little about any, and ranking them all takes long.
+    """
+    met = words(text)
+    telling = [word for word in dict.fromkeys(met) if word not in COMMON] or list(dict.fromkeys(met))
+    pairs = [f"{one} {two}" for one, two in pairwise(met) if _ONE_ALONE.fullmatch(one) and _ONE_ALONE.fullmatch(two)]
+    # The last words are the newest: what was said before them only colours them.
+    parts = {part: rows(f'"{part}"') for part in (*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:]))}
+    taken: list[str] = []
+    for part in sorted(parts, key=lambda part: parts[part]):
+        if taken and (most := most - parts[part]) < 0:
+            break
+        if parts[part]:
+            taken.append(f'"{part}"')
+    return " OR ".join(taken)

@@ -1,0 +1,123 @@
+"""What remembering costs: recall, append and rebuild with 10,000 facts, and what an idle memory holds."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import time
+import tracemalloc
+from pathlib import Path
+
+from homunculus.interfaces import Namespace
+from homunculus.memory import sqlite
+from homunculus.model import MemorySpec, Note
+from tests.bench.report import Figure, quantile
+from tests.bench.stage import Run
+
+MS, KIB = 1e3, 1024
+
+WHO = ["Ana", "Boris", "Doctor Armitage", "Sister Agnes", "the captain", "Lady Ashcroft", "Old Marsh", "李四", "王小姐"]
+DOES = [
+    "owes money to",
+    "promised to help",
+    "was seen with",
+    "is afraid of",
+    "sold a map to",
+    "hides a letter from",
+    "欠",
+]
+WHERE = [
+    "at the docks",
+    "in the lighthouse",
+    "behind the chapel",
+    "on the night ferry",
+    "in Arkham",
+    "在码头",
+    "在灯塔里",
+]
+
+
+def sentence(chance: random.Random, number: int) -> str:
+    """Return one of very many facts that resemble one another as those of a long campaign do."""
+    one, other = chance.sample(WHO, 2)
+    return f"{one} {chance.choice(DOES)} {other} {chance.choice(WHERE)} since day {number}."
+
+
+async def _learned(folder: Path, count: int, embeddings: str) -> Namespace:
+    spec = MemorySpec(embeddings="auto" if embeddings == "auto" else "off")
+    memory = sqlite.build(folder / "agents/bench/kovach", folder / "archive/bench", spec)
+    await memory.open()
+    chance = random.Random(count)
+    for begin in range(0, count, 500):
+        await memory.add(*(Note(sentence(chance, number), "bench") for number in range(begin, min(begin + 500, count))))
+    return memory
+
+
+async def recall(run: Run) -> list[Figure]:
+    """Measure recall, append and rebuild with embeddings; the model is loaded before the first sample."""
+    count, asks = run.times(10_000, 300), run.times(500, 20)
+    folder = run.fresh("recall")
+    memory = await _learned(folder, count, "auto")
+    await memory.settled()
+    chance = random.Random(1)
+    await memory.recall("warm", None)
+    took, added = [], []
+    cpu = time.process_time()
+    for _ in range(asks):
+        question = f"Who {chance.choice(DOES)} {chance.choice(WHO)} {chance.choice(WHERE)}?"
+        began = time.perf_counter()
+        found = await memory.recall(question, "bench/tavern")
+        took.append(time.perf_counter() - began)
+        if not found:
+            raise RuntimeError("nothing was recalled: the figure would mean nothing")
+    asking = (time.process_time() - cpu) / asks
+    for number in range(run.times(200, 10)):
+        note = Note(sentence(chance, count + number), "bench")
+        began = time.perf_counter()
+        await memory.add(note)
+        added.append(time.perf_counter() - began)
+    await memory.aclose()
+    (folder / "agents/bench/kovach/index.sqlite").unlink()
+    began, cpu = time.perf_counter(), time.process_time()
+    await memory.settled()
+    seconds, burnt = time.perf_counter() - began, time.process_time() - cpu
+    await memory.aclose()
+    how = f"{count:,} facts, {asks} questions, with embeddings"
+    return [
+        Figure("recall", "recall, p95", quantile(took, 0.95) * MS, "ms", 15.0, how=how),
+        Figure("recall", "recall, CPU", asking * MS, "ms"),
+        Figure("recall", "recall, p50", quantile(took, 0.5) * MS, "ms"),
+        Figure("recall", "append until durable, p95", quantile(added, 0.95) * MS, "ms", 10.0),
+        Figure("recall", "index built anew", seconds, "s", 60.0, how=f"{burnt:.1f} s of CPU"),
+    ]
+
+
+async def idle(run: Run) -> list[Figure]:
+    """Measure what an open namespace holds that nobody asks; its folder has facts."""
+    count = run.times(200, 20)
+    folder = run.fresh("idle")
+    spec = MemorySpec(embeddings="off")
+    spare = sqlite.build(folder / "agents/bench/spare", folder / "archive/bench", spec)
+    await spare.open()  # imports and threads belong to the first one
+    await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(32)))
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    opened = []
+    for number in range(count):
+        memory = sqlite.build(folder / f"agents/bench/npc{number}", folder / "archive/bench", spec)
+        await memory.open()
+        await memory.add(Note("Ana owes Kovach three dollars."))
+        opened.append(memory)
+        await memory.aclose()  # as after two minutes of silence: it opens again when it is asked
+    gc.collect()
+    held = (tracemalloc.get_traced_memory()[0] - before) / count
+    tracemalloc.stop()
+    for memory in (*opened, spare):
+        await memory.aclose()
+    return [Figure("recall", "memory of an idle namespace", held / KIB, "KiB", 40.0, how=f"{count} of them")]
+
+
+async def memories(run: Run) -> list[Figure]:
+    return [*await recall(run), *await idle(run)]
