@@ -10,11 +10,10 @@ from telegram.error import (
     Forbidden,
     InvalidToken,
     NetworkError,
-    RetryAfter,
     TelegramError,
 )
 
-from homunculus.adapters.telegram.client import Failed, Unauthorized
+from homunculus.adapters.telegram.client import Failed, Limited, Unauthorized
 from homunculus.errors import HomunculusError, NotReady, Refused, Uncertain
 
 _REMEDY = (
@@ -50,9 +49,8 @@ def of_request(error: BaseException, what: str) -> HomunculusError:
             return error
         case Unauthorized():
             return BadToken()
-        case RetryAfter():
-            # The public attribute warns of becoming a timedelta.
-            return NotReady(f"Telegram's rate limit holds back {what}", after=error._retry_after.total_seconds())
+        case Limited():
+            return NotReady(f"Telegram's rate limit holds back {what}", after=error.seconds)
         case ChatMigrated():
             return Refused(f"Telegram refused {what}: {moved(error.new_chat_id)}")
         case Conflict():

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from loguru import logger
+from telegram.error import TimedOut
 
 from homunculus.adapters.telegram import faults
 from homunculus.adapters.telegram.client import Client
@@ -131,7 +132,9 @@ class Polling:
         now = time.monotonic()
         if fault.after:
             return now  # it answered, if only that we ask too often
-        trouble = began if trouble is None else trouble
+        if trouble is None:
+            # A connection that fell silent did so when it was asked; one that was cut, just now.
+            trouble = began if isinstance(error, TimedOut) else now
         if now - trouble >= LOST_PATIENCE:
             raise NotReady(f"the connection to Telegram was lost and not restored in time: {fault.reason}") from None
         return trouble
