@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,6 +20,7 @@ from loguru import logger
 
 from homunculus.adapters.local import LocalHub
 from homunculus.characters.macros import expand
+from homunculus.commands import COMMANDS
 from homunculus.config.load import Loader
 from homunculus.errors import Refused
 from homunculus.interfaces import (
@@ -38,9 +40,11 @@ from homunculus.model import AdapterSpec, AgentSpec, Deployment, Event, ModelSpe
 from homunculus.pipelines.complete import Complete
 from homunculus.pipelines.deliver import DeliverReply
 from homunculus.pipelines.gate import gate
+from homunculus.pipelines.greeting import greeting
 from homunculus.pipelines.history import ReadHistory
 from homunculus.pipelines.prompt import BuildPrompt
 from homunculus.rules import excerpts
+from homunculus.runtime.desk import Reloads
 from homunculus.runtime.narrate import Narrator
 from homunculus.runtime.state import State
 from homunculus.runtime.supervisor import Supervisor
@@ -197,10 +201,12 @@ def required_keys(provider: str) -> tuple[str, ...]:
 
 
 class Container(containers.DeclarativeContainer):
-    """Everything one running program is made of. `state`, opened, and `kept` must be given; the rest is built on demand."""
+    """Everything one running program is made of. What it depends on must be given, `state` opened; the rest is built on
+    demand."""
 
     state = providers.Dependency(instance_of=State)
     environ = providers.Object(os.environ)
+    reloads: providers.Dependency[Callable[[], Reloads]] = providers.Dependency()  # built around the supervisor
     kept: providers.Dependency[Path] = providers.Dependency(instance_of=Path)  # for what adapters keep between runs
     macros: providers.Object[Expand] = providers.Object(expand)
 
@@ -244,5 +250,9 @@ class Container(containers.DeclarativeContainer):
         build_model=providers.Singleton(ByName, models.provider, _provider),
         build_namespace=providers.Singleton(Namespaces, memory.provider),
         build_pipeline=pipelines.provider,
+        commands=providers.Object(COMMANDS),
+        reloads=reloads,
+        traced=traces.provided.told,
+        greeting=providers.Callable(partial, greeting, expand=macros),
         emit=bus.provided.emit,
     )

@@ -31,6 +31,7 @@ from homunculus.model import (
     Reply,
     Scope,
     Span,
+    Trace,
 )
 
 if TYPE_CHECKING:
@@ -329,6 +330,79 @@ class Pipeline:
 
     gate: Gate
     stages: tuple[Stage, ...]
+
+
+# --- commands of the chat -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One command as it was given: the line without its sign, and what the file lets that person do there.
+
+    `agent` is who answers there, None where a rule matched only half.
+    """
+
+    line: str
+    message: Message
+    agent: Agent | None
+    authority: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a command says to who gave it. `private` asks for nobody else to see it, where the platform can do that."""
+
+    text: str
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an NPC stands in one conversation, for people: the mode that holds and whether a command set it."""
+
+    mode: Mode
+    overridden: bool
+    paused: bool
+    adapter: str
+    hindrances: tuple[str, ...]
+    generation: int
+    running_equals_file: bool
+
+
+class Desk(Protocol):
+    """What a command may ask of the running program, and do to it; always about the conversation of its order."""
+
+    def standing(self, order: Order) -> Standing:
+        """Say how things are there now."""
+
+    def last(self, order: Order) -> Trace | None:
+        """Return what became of the message that the order replies to, else of the last one said there; no command's."""
+
+    async def reload(self) -> tuple[bool, tuple[str, ...]]:
+        """Look at the file now; tell whether it runs, and each change that went live or each error."""
+
+    async def set_mode(self, order: Order, mode: Mode | None) -> None:
+        """Override when the NPC answers there; None lets the file decide again. Raises NotReady."""
+
+    async def set_paused(self, order: Order, *, paused: bool) -> None:
+        """Silence the NPC there, or let it speak again. Raises NotReady."""
+
+    async def speak(self, order: Order, text: str) -> None:
+        """Say a text there as the NPC. Raises NotReady, Refused or Uncertain."""
+
+
+class ChatCommands(Protocol):
+    """Every command of the chat, the same on every platform."""
+
+    @property
+    def specs(self) -> tuple[CommandSpec, ...]:
+        """What a platform may offer while a person types."""
+
+    def line(self, message: Message) -> str | None:
+        """Return the command line that a message holds, without its sign; None when it is talk."""
+
+    async def run(self, order: Order, desk: Desk) -> Response:
+        """Do it. Whatever a person did wrong is part of the response; raises NotReady, Refused or Uncertain."""
 
 
 class History(Protocol):

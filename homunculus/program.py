@@ -73,9 +73,11 @@ async def started(
         stack.enter_context(ProcessLock(identity.data_home, identity.bot_name))
         state = await State.open(state_path(identity.data_home, identity.bot_name))
         stack.push_async_callback(state.aclose)
+        program: Program
         container = Container(
             state=state,
             kept=state_path(identity.data_home, identity.bot_name, ".kept"),
+            reloads=lambda: program.reloader,
             environ=dict(os.environ if environ is None else environ),
         )
         stack.push_async_callback(container.http().aclose)
@@ -177,6 +179,7 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         rooms=container.hub(),
         plan=planned,
         route=routed,
+        send=supervisor.send,
         events=container.events(),
         traces=container.traces(),
         sessions=sessions,

@@ -17,11 +17,12 @@ import typer
 
 from homunculus import __version__
 from homunculus.cli import output
-from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, InUse
+from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, InUse, NotReady, Refused, Uncertain
 from homunculus.logs import set_up
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # the one name that typer keeps across its own and an outside click
 INVALID, FAILED, USAGE, INTERRUPTED = 1, 3, 64, 130
+_CODES = {NotReady: "not_ready", Refused: "refused", Uncertain: "uncertain"}  # try again, do not, or go and look
 
 app = typer.Typer(
     name="homunculus",
@@ -132,6 +133,20 @@ def status(
 
 
 @app.command()
+def send(
+    file: File,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is said.")],
+    adapter: Annotated[str, typer.Option(help="A runtime key: discord, telegram:support … A platform is its default.")],
+    target: Annotated[str, typer.Option(help="A place's id, <place>#<thread>, or dm:<user>.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say something through a running server, as the bot itself."""
+    from homunculus.cli.send import send as say
+
+    raise typer.Exit(say(file, adapter, target, text, as_json))
+
+
+@app.command()
 def schema(name: Annotated[Literal["deployment", "character"], typer.Argument(help="Which one.")]) -> None:
     """Print a JSON Schema."""
     from homunculus.cli import inspect
@@ -175,7 +190,8 @@ def _failed(error: HomunculusError, as_json: bool) -> int:
     """Say what went wrong, in the form that was asked for; return the exit code."""
     findings = error.errors if isinstance(error, ConfigErrors) else ()
     if as_json:
-        output.show_json({"error": {"message": str(error), "details": [*map(output.finding, findings)]}})
+        code = _CODES.get(type(error), "invalid" if isinstance(error, ConfigError | InUse) else "failed")
+        output.show_json({"error": {"code": code, "message": str(error), "details": [*map(output.finding, findings)]}})
     elif findings:
         output.show_findings(findings, ())
     else:

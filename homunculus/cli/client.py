@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, NotReady, Refused, Where
+from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, NotReady, Refused, Uncertain, Where
 from homunculus.runtime.lock import RunFile, RunInfo
 from homunculus.runtime.lock import running as running_here
 
@@ -50,7 +50,14 @@ def _fault(payload: Any, status: int) -> HomunculusError:
     details = tuple(_detail(detail) for detail in error.get("details", ()) if detail.get("location"))
     if details:
         return ConfigErrors(details)
-    return Refused(str(error.get("message", f"the server answered {status}")))
+    message = str(error.get("message", f"the server answered {status}"))
+    match error.get("code"):
+        case "not_ready":
+            return NotReady(message)
+        case "uncertain":
+            return Uncertain(message)
+        case _:
+            return Refused(message)
 
 
 def _detail(detail: dict[str, str]) -> ConfigError:

@@ -51,7 +51,7 @@ def _show(server: Server, answer: dict[str, Any]) -> None:
     equal = "running = file" if answer["running_equals_file"] else "running != file"
     about = f"generation {answer['generation']}, {server.info.address}, process {server.info.pid}"
     rows = [("bot", answer["bot_name"], equal, about)]
-    rows += [("adapter", a["runtime_key"], a["state"], a["reason"] or "") for a in answer["adapters"]]
+    rows += [("adapter", a["runtime_key"], a["state"], _more(a)) for a in answer["adapters"]]
     if answer["state_fault"]:
         rows.append(("state", "-", "failed", answer["state_fault"]))
     rows += [("agent", agent["id"], agent["card"]["name"], f"model {agent['model']}") for agent in answer["agents"]]
@@ -64,6 +64,12 @@ def _show(server: Server, answer: dict[str, Any]) -> None:
         output.say(f"{error['location']}: {path}{error['message']}{hint}", "bold red")
     if answer["sign_in_link"]:
         output.say(f"Open {answer['sign_in_link']}", "bold")
+
+
+def _more(adapter: dict[str, Any]) -> str:
+    """Say why an instance is not ready, or what cannot work though it is."""
+    unseen = [f"it cannot see {', '.join(adapter['unseen'])}"] if adapter["unseen"] else []
+    return "; ".join((*filter(None, (adapter["reason"],)), *unseen, *adapter["hindrances"]))
 
 
 def _unsure(unsure: dict[str, Any]) -> str:

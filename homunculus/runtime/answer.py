@@ -16,8 +16,9 @@ from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.interfaces import Clock, Emit, Stage, Turn
 from homunculus.model import Message, Span, Trace, TurnEnded
 from homunculus.runtime.generation import Generation
-from homunculus.runtime.post import Batch, Post, Sleep, Void
+from homunculus.runtime.post import Batch, Post, Void
 from homunculus.runtime.preview import Preview
+from homunculus.runtime.sending import Sleep
 from homunculus.runtime.store import Store
 
 Outcome = Literal["answered", "silent", "ignored", "failed", "uncertain"]

@@ -31,6 +31,10 @@ class Overrides:
         """Return the mode that holds there: an override, else the agent's `respond`."""
         return cast("Mode", self._values.get((conversation, agent.id, "mode"), agent.spec.respond))
 
+    def has_mode(self, conversation: str, agent: Agent) -> bool:
+        """Tell whether the mode there is an override."""
+        return (conversation, agent.id, "mode") in self._values
+
     def paused(self, conversation: str, agent: Agent) -> bool:
         """Tell whether the agent was told to be silent there."""
         return (conversation, agent.id, "paused") in self._values

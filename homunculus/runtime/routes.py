@@ -76,10 +76,10 @@ class _Instance:
     def add(self, rule: _Rule) -> None:
         binding = rule.binding
         self.rules.append(rule)
-        places, space = _places(binding), binding.guild_id or binding.workspace_id
-        for place in dict.fromkeys(places):
+        named, space = places(binding), binding.guild_id or binding.workspace_id
+        for place in dict.fromkeys(named):
             self.by_place.setdefault(place, []).append(rule)
-        if not places:
+        if not named:
             (self.by_space.setdefault(space, []) if space else self.anywhere).append(rule)
         for user in binding.dm_allowed_users:
             self.by_user.setdefault(user, rule)
@@ -145,6 +145,11 @@ class Routes:
         if rule is not None:
             return rule.route(message)
         return self._default_route("no rule matches, so the default agent")
+
+    def owner(self, address: Address) -> str | None:
+        """Return who a place belongs to, whether or not it answers what is said there."""
+        rule = self._place(address)
+        return rule.binding.agent_id if rule is not None else self._default
 
     def scope(self, key: str) -> Scope:
         """Return what an instance must hear so that no rule is deaf.
@@ -241,7 +246,8 @@ def _rule(ordinal: int, binding: BindingSpec) -> _Rule:
     )
 
 
-def _places(binding: BindingSpec) -> tuple[str, ...]:
+def places(binding: BindingSpec) -> tuple[str, ...]:
+    """List the places that a rule names."""
     return binding.channel_ids or ((binding.chat_id,) if binding.chat_id else ())
 
 
@@ -266,6 +272,6 @@ def _failing(binding: BindingSpec, message: Message) -> str:
         return "adapter"
     if not address.direct:
         return _failing_filter(binding, address)
-    if address.place in _places(binding) and not _failing_filter(binding, address):
+    if address.place in places(binding) and not _failing_filter(binding, address):
         return ""
     return "" if admits(binding.dm_allowed_users, message.author) else "dm_allowed_users"

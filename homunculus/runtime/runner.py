@@ -19,8 +19,8 @@ from functools import partial
 from loguru import logger
 
 from homunculus.errors import NotReady, Refused, Uncertain
-from homunculus.interfaces import Adapter, Aliases, BuildAdapter, Clock, Edit, Hindered, PlatformHistory
-from homunculus.model import AdapterSpec, Address, Message, Receipt, Reply, Scope
+from homunculus.interfaces import Adapter, Aliases, BuildAdapter, Clock, Commands, Edit, Hindered, PlatformHistory
+from homunculus.model import AdapterSpec, Address, CommandSpec, Message, Receipt, Reply, Scope
 from homunculus.model.events import AdapterState
 from homunculus.runtime.catchup import CatchUp, heard
 from homunculus.runtime.session import Session
@@ -51,6 +51,7 @@ class Wires:
     drain_seconds: float
     marks: Callable[[str, str], Awaitable[tuple[Mark, ...]]]  # (platform, account)
     resume: Callable[[Runner], Awaitable[None]]  # take up what a crash left unanswered on its account
+    commands: tuple[CommandSpec, ...] = ()  # to be offered where the platform completes them
 
 
 class Runner:
@@ -177,6 +178,26 @@ class Runner:
                 after = error.after if isinstance(error, NotReady) else None
                 await self._wires.sleep(_delay(tries - 1, after))
 
+    async def whisper(self, message: Message, text: str) -> bool:
+        """Show a text to a message's author alone; False where the platform cannot. One try: it is typed again quickly.
+
+        Raises NotReady, Refused or Uncertain.
+        """
+        return await self._now().whisper(message, text)
+
+    async def locate(self, target: str) -> Address:
+        """Return where a person means. Raises NotReady while the session is down, Refused when there is no such place."""
+        return await self._now().locate(target)
+
+    def _now(self) -> Session:
+        if self._session is None:
+            kind = Refused if self.gone else NotReady
+            raise kind(self._whereabouts())
+        return self._session
+
+    def _whereabouts(self) -> str:
+        return f"{self.key} is {self.state}" + (f": {self.reason}" if self.reason else "")
+
     def acknowledge(self, messages: tuple[Message, ...]) -> Callable[[], None]:
         """Show that an answer is coming, where the instance may and can; call what it returns once it is out."""
         if self._session is None or self.spec.acknowledge == "off":
@@ -186,7 +207,7 @@ class Runner:
     async def _connected(self, *, in_doubt: bool = False) -> Session:
         while self._session is None:
             if self.gone:
-                reason = f"{self.key} is {self.state}" + (f": {self.reason}" if self.reason else "")
+                reason = self._whereabouts()
                 raise Uncertain(f"{reason}, and an earlier try may have arrived") if in_doubt else Refused(reason)
             await self._moved.wait()
         return self._session
@@ -291,6 +312,26 @@ class Runner:
         if session.catch_up is not None:
             await session.catch_up.run()
 
+    async def _offer(self, adapter: Adapter) -> None:
+        """Make the commands known, as often as that fails in passing: typed ones work all the same."""
+        if "commands" not in adapter.abilities or not isinstance(adapter, Commands):
+            return
+        tries = 0
+        while (after := await self._offered(adapter)) is not None:
+            await self._wires.sleep(_delay(tries, after))
+            tries += 1
+
+    async def _offered(self, adapter: Commands) -> float | None:
+        """Offer once; return how long to wait at least before the next try, None when there is none."""
+        try:
+            await adapter.offer(self._wires.commands)
+        except (NotReady, Uncertain) as error:
+            return error.after or 0.0 if isinstance(error, NotReady) else 0.0
+        except Exception as error:  # noqa: BLE001 - nobody is kept from talking by it
+            reason = error.reason if isinstance(error, Refused) else type(error).__name__
+            logger.bind(adapter=self.key, reason=reason).warning("Commands could not be offered; typed ones work")
+        return None
+
     async def _listen(self, adapter: Adapter) -> None:
         self.unseen = await adapter.listen(self._scope)
 
@@ -299,15 +340,16 @@ class Runner:
         adapter = session.adapter
         closed = self._tasks.watch(adapter.closed(), f"session of {self.key}")
         recovering = self._tasks.start(self._recover(session), f"catching up of {self.key}")
+        offering = self._tasks.start(self._offer(adapter), f"commands of {self.key}")
         try:
             if await ended_first(self._stopping.wait(), _end(closed), self._hear(adapter)) != 0:
                 raise NotReady("the session ended")
             recovering.cancel()
             await ended_first(_end(closed), self._drain(adapter), _wait(self._wires.sleep, self._wires.drain_seconds))
         finally:
-            closed.cancel()
-            recovering.cancel()
-            await asyncio.wait({closed, recovering}, timeout=CANCEL_SECONDS)
+            for task in (closed, recovering, offering):
+                task.cancel()
+            await asyncio.wait({closed, recovering, offering}, timeout=CANCEL_SECONDS)
 
     async def _hear(self, adapter: Adapter) -> None:
         while True:

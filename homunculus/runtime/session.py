@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from homunculus.errors import NotReady, Refused, Uncertain
-from homunculus.interfaces import Adapter, Edit, React, Typing
+from homunculus.interfaces import Adapter, Edit, Private, React, Typing
 from homunculus.model import Address, Message, Reply
 from homunculus.runtime.catchup import CatchUp
 from homunculus.runtime.tasks import Tasks
@@ -40,6 +40,20 @@ class Session:
         if not isinstance(self.adapter, Edit):
             raise Refused(f"{address.adapter} cannot edit")
         await self._bounded(self.adapter.edit(address, message_id, reply), address)
+
+    async def whisper(self, message: Message, text: str) -> bool:
+        """Show a text to a message's author alone, once; False where that cannot be. Raises like `send`."""
+        if "private" not in self.adapter.abilities or not isinstance(self.adapter, Private):
+            return False
+        return await self._bounded(self.adapter.whisper(message, text), message.address)
+
+    async def locate(self, target: str) -> Address:
+        """Return where a target is. Raises NotReady or Refused."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                return await self.adapter.locate(target)
+        except TimeoutError as error:
+            raise NotReady(f"the platform did not say where {target} is") from error
 
     async def _bounded(self, work: Coroutine[Any, Any, T], address: Address) -> T:
         try:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from homunculus.interfaces import History
 from homunculus.model import Address, Message, Reply
 
+UNHEARD = ""  # in place of an agent's id: for what no agent is to remember, such as a command
 OverrideKey = Literal["mode", "paused"]
 Overrides = Mapping[tuple[str, str, OverrideKey], str]  # (conversation, agent id, key) → value
 
@@ -41,7 +42,7 @@ class Store(History, Protocol):
         """Claim a message: False the first time, True ever after. Looks at recent keys in memory and never blocks."""
 
     async def record(self, message: Message, agent_id: str) -> bool:
-        """Write the inbox row and the history line; False when the database already had it.
+        """Write the inbox row and the agent's history line (none of UNHEARD); False when the database already had it.
 
         When it raises, nothing was written and the claim of `seen` is given back: the platform will deliver it again.
         """
@@ -55,7 +56,10 @@ class Store(History, Protocol):
     async def finish(
         self, turn_id: str, agent_id: str, messages: Sequence[Message], replies: Sequence[Reply], address: Address
     ) -> None:
-        """End a turn in one transaction: inbox rows done, history lines of the replies, outbox rows already SENDING."""
+        """End a turn in one transaction: inbox rows done, history lines of the replies, outbox rows already SENDING.
+
+        What is said unasked answers no messages; of UNHEARD it leaves no history.
+        """
 
     async def extend(self, turn_id: str, agent_id: str, replies: Sequence[Reply], address: Address) -> None:
         """Bring a turn that ended with the beginning of its first reply to all of its replies, in one transaction.

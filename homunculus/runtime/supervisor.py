@@ -7,25 +7,32 @@ and returns. It never awaits a network or a drain: connecting, retrying and clos
 from __future__ import annotations
 
 import asyncio
+import difflib
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from homunculus.errors import Refused
-from homunculus.interfaces import BuildAdapter, ChatModel, Clock, Emit, History, Outbox, Pipeline
-from homunculus.model import AdapterChanged, Agent, Deployment, Message, Scope
+from homunculus.interfaces import BuildAdapter, ChatCommands, ChatModel, Clock, Emit, History, Outbox, Pipeline
+from homunculus.model import AdapterChanged, Agent, Deployment, Message, Reply, Scope
 from homunculus.model.events import AdapterState
+from homunculus.pipelines.split import split
 from homunculus.plan import Plan, nothing, plan
 from homunculus.runtime.answer import Answer
 from homunculus.runtime.collector import held
 from homunculus.runtime.credential import Locks
+from homunculus.runtime.desk import Reloads, RunningDesk, Traced
 from homunculus.runtime.generation import BuildModel, BuildNamespace, Generation, Preparation
+from homunculus.runtime.greet import Greetings, Words
+from homunculus.runtime.orders import SPEAKER, Orders
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.post import Post
 from homunculus.runtime.routes import Routes
 from homunculus.runtime.runner import Runner, Sleep, Wires
-from homunculus.runtime.store import Store
+from homunculus.runtime.sending import Sending, Way
+from homunculus.runtime.store import UNHEARD, Store
 from homunculus.runtime.tasks import Tasks
 from homunculus.runtime.turns import Turns
 
@@ -42,7 +49,8 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class AdapterStatus:
-    """One adapter instance as it is now; `unseen` are the places of its rules that it cannot see."""
+    """One adapter instance as it is now; `unseen` are the places of its rules that it cannot see, `hindrances` what else
+    cannot work though it is connected."""
 
     platform: str
     name: str | None
@@ -53,6 +61,7 @@ class AdapterStatus:
     binding_count: int
     enabled: bool
     unseen: tuple[str, ...] = ()
+    hindrances: tuple[str, ...] = ()
 
 
 class Supervisor:
@@ -66,6 +75,10 @@ class Supervisor:
         build_model: BuildModel,
         build_namespace: BuildNamespace,
         build_pipeline: Callable[[History, Outbox], Pipeline],
+        commands: ChatCommands,
+        reloads: Callable[[], Reloads],
+        traced: Traced,
+        greeting: Words,
         emit: Emit,
         clock: Clock = time.time,
         sleep: Sleep = asyncio.sleep,
@@ -74,8 +87,11 @@ class Supervisor:
         self._store, self._emit, self._clock = state, emit, clock
         self._preparation = Preparation(build_model, build_namespace)
         self.overrides = Overrides(state)
-        self._post = post = Post(state, emit, sleep)
+        self._sending = Sending(state, emit, sleep)
+        post = Post(state, self._sending, emit)
+        self._greetings = Greetings(state, self._sending, greeting)
         pipeline = build_pipeline(state, post)
+        desk = RunningDesk(lambda: self._generation, self._runner, self.overrides, self._sending, reloads, traced)
         self._turns = Turns(
             store=state,
             gate=pipeline.gate,
@@ -83,6 +99,7 @@ class Supervisor:
             overrides=self.overrides,
             current=lambda: self._generation,
             own=self._is_own,
+            orders=Orders(commands, desk, self._sending, emit, clock),
             emit=emit,
             clock=clock,
         )
@@ -95,6 +112,7 @@ class Supervisor:
             drain_seconds=drain_seconds,
             marks=state.last_recorded,
             resume=self._take_up,
+            commands=commands.specs,
         )
         self._locks, self._tasks, self._applying = Locks(), Tasks(), asyncio.Lock()
         # All the mutable state that outlives a message:
@@ -136,6 +154,27 @@ class Supervisor:
         leaving = sorted((r for r in self._retired if r.key not in self._runners), key=lambda runner: runner.key)
         return tuple(self._status(runner) for runner in (*self._runners.values(), *leaving))
 
+    # -- what it says unasked
+
+    async def send(self, key: str, target: str, text: str) -> tuple[str, ...]:
+        """Say a text through the instance of a runtime key, as the bot itself; return the platform's ids.
+
+        A bare platform name is its default instance. Raises Refused when that will never arrive, NotReady when it may later,
+        Uncertain when nobody can tell whether it did.
+        """
+        runner = self._runner(key)
+        if runner is None:
+            near = difflib.get_close_matches(key[:60], self._runners, n=1)
+            fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._runners) or 'none'}"
+            raise Refused(f"no adapter instance is called {key[:60]}; {fix}")
+        address = await runner.locate(target)
+        ident = secrets.token_hex(12)
+        parts = enumerate(split(text, runner.limit))
+        replies = tuple(Reply(f"{ident}.{ordinal}", UNHEARD, SPEAKER, part) for ordinal, part in parts)
+        if not replies:
+            raise Refused("there is nothing to say: the text is blank")
+        return await self._sending.unasked(Way(ident, address, runner), UNHEARD, replies)
+
     # -- what changes it
 
     async def apply(self, wanted: Deployment) -> Applied:
@@ -164,7 +203,7 @@ class Supervisor:
             runner.stop()
         await asyncio.gather(*(runner.ended() for runner in runners))
         await self._turns.cancel()
-        await self._post.cancel()
+        await self._sending.cancel()
         await self._tasks.cancel()
         if not self._generation.retired:
             self._generation.retire()
@@ -204,6 +243,8 @@ class Supervisor:
         for runner in self._runners.values():
             if runner is not old.get(runner.key):
                 runner.start()
+            elif runner.state == "ready":
+                self._greet(runner)
 
     def _retire(self, runner: Runner) -> None:
         self._retired.add(runner)
@@ -219,12 +260,20 @@ class Supervisor:
         self._emit(AdapterChanged(runner.key, runner.state, runner.reason, runner.since))
         if runner.state == "ready":
             self._count_accounts()
+            self._greet(runner)
+
+    def _greet(self, runner: Runner) -> None:
+        if any(agent.spec.greeting for agent in self._generation.agents.values()):
+            self._tasks.start(self._greetings.at(runner, self._generation), f"greetings of {runner.key}")
 
     def _count_accounts(self) -> None:
         runners = (*self._runners.values(), *self._retired)
         self._accounts = frozenset(
             (runner.spec.platform, name) for runner in runners for name in (runner.account, *runner.aliases) if name
         )
+
+    def _runner(self, key: str) -> Runner | None:
+        return self._runners.get(key)
 
     def _is_own(self, message: Message) -> bool:
         return (message.address.platform, message.author.id) in self._accounts
@@ -256,4 +305,5 @@ class Supervisor:
             binding_count=self.routes.count(spec.key),
             enabled=spec.enabled,
             unseen=tuple(sorted(runner.unseen)),
+            hindrances=runner.hindrances,
         )

@@ -18,11 +18,12 @@ from homunculus.runtime.answer import Answer, Outcome
 from homunculus.runtime.generation import Generation
 from homunculus.runtime.lanes import Lane, Lanes, Waiting
 from homunculus.runtime.limits import Limits
+from homunculus.runtime.orders import LOST, Orders
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.post import Batch, Void
 from homunculus.runtime.routes import Route
 from homunculus.runtime.runner import Runner
-from homunculus.runtime.store import Store
+from homunculus.runtime.store import UNHEARD, Store
 from homunculus.runtime.tasks import Tasks
 
 _PLACES = 10_000  # unmatched places that are remembered as logged
@@ -40,10 +41,12 @@ class Turns:
         overrides: Overrides,
         current: Callable[[], Generation],
         own: Callable[[Message], bool],
+        orders: Orders,
         emit: Emit,
         clock: Clock,
     ) -> None:
         self._store, self._gate, self._answer, self._overrides = store, gate, answer, overrides
+        self._orders = orders
         self._current, self._own, self._emit, self._clock = current, own, emit, clock
         self._limits = Limits(clock)
         self._lanes = Lanes(self._next)
@@ -63,6 +66,8 @@ class Turns:
             return await self._amend(message, route)
         self._limits.heard(message)
         span = Span("route", started, self._clock(), route.reason)
+        if (line := self._orders.line(message, route)) is not None:
+            return await self._obey(runner, message, line, route, span)
         if route.agent_id is None:
             return self._ignore(message, route, span)
         if self._store.seen(message):
@@ -87,6 +92,10 @@ class Turns:
         message = replace(message, address=replace(message.address, adapter=runner.key))
         generation = self._current()
         route = generation.routes.match(message)
+        if self._orders.line(message, route) is not None:
+            # Carried out at most once: who typed it sees that nothing came of it.
+            await self.give_up(message, route.agent_id or "", LOST)
+            return
         recorded: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         recorded.set_result(True)
         now = self._clock()
@@ -112,9 +121,34 @@ class Turns:
 
     # -- what becomes of it
 
+    async def _obey(self, runner: Runner, message: Message, line: str, route: Route, span: Span) -> Receipt:
+        """Carry out a command beside everything else; once it is recorded, since the platform may bring it again."""
+        if self._store.seen(message):
+            self._emit(MessageReceived(message, Receipt.DUPLICATE))
+            return Receipt.DUPLICATE
+        recorded = self._tasks.watch(self._record(message, UNHEARD), f"record {message.id}")
+        if not await asyncio.shield(recorded):
+            return Receipt.DUPLICATE
+        self._tasks.start(self._carried_out(runner, message, line, route, span), f"command {message.id}")
+        return Receipt.RECORDED
+
+    async def _carried_out(self, runner: Runner, message: Message, line: str, route: Route, span: Span) -> None:
+        runner.hold()
+        try:
+            generation = self._current()
+            with generation.in_use():
+                if reason := self._limits.objection(message):
+                    self._answer.tell(message, "silent", reason, route.agent_id, route.rule, span)
+                else:
+                    await self._orders.run(runner, message, line, route, generation, span)
+                    self._limits.answered((message,))
+            await self._answer.settle((message,), "silent", "a command")
+        finally:
+            runner.let_go()
+
     async def _record(self, message: Message, agent_id: str) -> bool:
         new = await self._store.record(message, agent_id)
-        self._emit(MessageReceived(message, Receipt.RECORDED if new else Receipt.DUPLICATE, agent_id))
+        self._emit(MessageReceived(message, Receipt.RECORDED if new else Receipt.DUPLICATE, agent_id or None))
         return new
 
     async def _amend(self, message: Message, route: Route) -> Receipt:

@@ -38,6 +38,10 @@ class AdapterStatus(Protocol):
     def since(self) -> float: ...
     @property
     def binding_count(self) -> int: ...
+    @property
+    def unseen(self) -> tuple[str, ...]: ...
+    @property
+    def hindrances(self) -> tuple[str, ...]: ...
 
 
 class ReloadState(Protocol):
@@ -91,8 +95,9 @@ class Running:
 
     `plan` takes the text of a deployment (None: the file as it lies there) and may raise ConfigErrors. `route` takes the
     arguments of `homunculus route` under their names, absent ones as None or False, and returns what that command
-    prints as JSON. `overrides` lists the modes and pauses set from chat, `uncertain` the posts of the last days that may
-    or may not have arrived; `state_fault` says why nothing can be recorded now, and is empty when it can.
+    prints as JSON. `send` says a text through a runtime key, at a target, and returns the platform's ids. `overrides`
+    lists the modes and pauses set from chat, `uncertain` the posts of the last days that may or may not have arrived;
+    `state_fault` says why nothing can be recorded now, and is empty when it can.
     """
 
     version: str
@@ -104,6 +109,7 @@ class Running:
     rooms: Rooms
     plan: Callable[[str | None], Awaitable[Plan]]
     route: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+    send: Callable[[str, str, str], Awaitable[Sequence[str]]]
     events: EventHub
     traces: Traces
     sessions: Sessions

@@ -61,6 +61,8 @@ def adapter_shown(adapter: AdapterStatus) -> dict[str, Any]:
         "reason": adapter.reason,
         "since": adapter.since,
         "binding_count": adapter.binding_count,
+        "unseen": list(adapter.unseen),
+        "hindrances": list(adapter.hindrances),
     }
 
 

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-from homunculus.model import Event, ReplySent, Trace, TurnEnded
+from homunculus.model import Event, Message, ReplySent, Trace, TurnEnded
+from homunculus.runtime.orders import STAGE
 
 KEPT = 2000
 
@@ -28,6 +29,7 @@ class Traces:
         # All the mutable state: the turns, the newest last, and the turn of each message or reply.
         self._turns: OrderedDict[str, _Kept] = OrderedDict()
         self._turn_of: dict[str, str] = {}
+        self._lately: OrderedDict[str, Trace] = OrderedDict()  # by conversation, the last that is no command's
 
     def observe(self, event: Event) -> None:
         """Take note of replies and of ended turns."""
@@ -37,11 +39,24 @@ class Traces:
                 self._attach(reply.id.rpartition(".")[0], (message_id,))
             case TurnEnded(trace=trace):
                 self._attach(trace.turn_id, trace.message_ids).trace = trace
+                self._note(trace)
 
     def find(self, message_id: str) -> Trace | None:
         """Return the newest trace that this message or reply belongs to."""
         kept = self._turns.get(self._turn_of.get(message_id, ""))
         return kept.trace if kept else None
+
+    def told(self, message: Message) -> Trace | None:
+        """Return what became of the message that this one replies to, else of the last talk in its conversation."""
+        return self.find(message.reply_to or "") or self._lately.get(message.address.label)
+
+    def _note(self, trace: Trace) -> None:
+        if any(span.stage == STAGE for span in trace.spans):
+            return
+        self._lately[trace.conversation] = trace
+        self._lately.move_to_end(trace.conversation)
+        while len(self._lately) > self._kept:
+            self._lately.popitem(last=False)
 
     def _attach(self, turn: str, ids: tuple[str, ...]) -> _Kept:
         kept = self._turns.setdefault(turn, _Kept())

@@ -29,7 +29,7 @@ from homunculus.runtime.state.commit import Commit, answer
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
 from homunculus.runtime.state.tables import Damaged, connect, connect_reader, told_as
 from homunculus.runtime.state.worker import Worker
-from homunculus.runtime.store import Mark, OverrideKey, Overrides
+from homunculus.runtime.store import UNHEARD, Mark, OverrideKey, Overrides
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class State:
         return False
 
     async def record(self, message: Message, agent_id: str) -> bool:
-        """Write the inbox row and the history line; False when the database already had it.
+        """Write the inbox row and the agent's history line (none of UNHEARD); False when the database already had it.
 
         When it raises, nothing was written and the claim of `seen` is given back: the platform will deliver it again.
         """
@@ -164,11 +164,14 @@ class State:
         job = writes.Finish(
             turn_id=clean(turn_id),
             done=tuple((key, dumps([*key, outcome, reply_id, now, agent_id, next(self._seq)])) for key in keys),
-            lines=tuple(dumps([next(self._seq), conversation, agent_id, r.id, r.author, r.text, now]) for r in replies),
+            lines=tuple(
+                dumps([next(self._seq), conversation, agent_id, r.id, r.author, r.text, now])
+                for r in (replies if agent_id != UNHEARD else ())
+            ),
             posts=tuple(dumps([reply.id, turn_id, target, sparse(reply), now]) for reply in replies),
         )
         await self._write(job, conversation)
-        self._count(conversation, len(replies))
+        self._count(conversation, len(job.lines))
 
     async def extend(self, turn_id: str, agent_id: str, replies: Sequence[Reply], address: Address) -> None:
         """Bring a turn that ended with the beginning of its first reply to all of its replies, in one transaction."""

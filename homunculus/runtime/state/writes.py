@@ -144,7 +144,7 @@ ON CONFLICT (conversation, id) DO NOTHING;
 
 INSERT INTO history (seq, conversation, agent_id, id, author, text, time)
 SELECT value->>0, value->>1, value->>3, value->>2, value->>7, value->>8, value->>4 FROM json_each(:rows)
-WHERE EXISTS (SELECT 1 FROM inbox WHERE inbox.seq = value->>0)
+WHERE value->>3 <> '' AND EXISTS (SELECT 1 FROM inbox WHERE inbox.seq = value->>0)
 ON CONFLICT (conversation, id, agent_id) DO NOTHING;
 """
 FRESH = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Literal
 
 from homunculus.errors import NotReady, Refused, Uncertain
-from homunculus.interfaces import Deliver, Gate, History, Mode, Outbox, Pipeline, Turn, Verdict
+from homunculus.interfaces import (
+    Deliver,
+    Desk,
+    Gate,
+    History,
+    Mode,
+    Order,
+    Outbox,
+    Pipeline,
+    Response,
+    Turn,
+    Verdict,
+)
 from homunculus.model import (
     AdapterChanged,
     AdapterSpec,
@@ -26,6 +38,7 @@ from homunculus.model import (
     Author,
     BindingSpec,
     Character,
+    CommandSpec,
     Completion,
     Deployment,
     Event,
@@ -38,9 +51,11 @@ from homunculus.model import (
     Reply,
     Scope,
     Secret,
+    Trace,
     TurnEnded,
     runtime_key,
 )
+from homunculus.runtime.outcome import Outcome
 from homunculus.runtime.store import Mark
 from homunculus.runtime.supervisor import Supervisor
 
@@ -127,9 +142,9 @@ class FakeStore:
         if self.key(message) in self.inbox:
             return False
         self.inbox[self.key(message)] = Row(message, agent_id)
-        self.lines.append(
-            (message.address.conversation, agent_id, HistoryLine(message.id, message.author.name, message.text))
-        )
+        if agent_id:
+            line = HistoryLine(message.id, message.author.name, message.text)
+            self.lines.append((message.address.conversation, agent_id, line))
         return True
 
     async def amend(self, message: Message) -> None:
@@ -155,9 +170,9 @@ class FakeStore:
             if reply.id in self.outbox:
                 self._world.violations.append(f"reply {reply.id} entered the outbox twice")
             self.outbox[reply.id] = "sending"
-            self.lines.append(
-                (address.conversation, agent_id, HistoryLine(reply.id, reply.author, reply.text, agent_id=agent_id))
-            )
+            if agent_id:
+                line = HistoryLine(reply.id, reply.author, reply.text, agent_id=agent_id)
+                self.lines.append((address.conversation, agent_id, line))
 
     async def extend(self, turn_id: str, agent_id: str, replies: Sequence[Reply], address: Address) -> None:
         await self._commit()
@@ -239,10 +254,13 @@ class Server:
     open_mood: Mood = "ok"
     send_mood: Mood = "ok"
     edit_mood: Mood = "ok"
+    offer_mood: Mood = "ok"
     after: float | None = None
     unconfirmed: list[Message] = field(default_factory=list)
     posts: list[tuple[Address, Reply]] = field(default_factory=list)
     edits: list[tuple[str, str]] = field(default_factory=list)
+    whispers: list[tuple[str, str]] = field(default_factory=list)  # to whom, what
+    offers: list[tuple[CommandSpec, ...]] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)  # set and replaced: ends what hangs
 
     @property
@@ -318,6 +336,17 @@ class FakeAdapter:
     async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
         await self._suffer(self.server.edit_mood)
         self.server.edits.append((message_id, reply.text))
+
+    async def whisper(self, message: Message, text: str) -> bool:
+        await self._suffer(self.server.send_mood)
+        if self.world.overheard:
+            return False
+        self.server.whispers.append((message.author.id, text))
+        return True
+
+    async def offer(self, commands: tuple[CommandSpec, ...]) -> None:
+        self.server.offers.append(commands)
+        await self._suffer(self.server.offer_mood)
 
     async def react(self, address: Address, message_id: str) -> None:
         self.signs.append(f"react {message_id}")
@@ -521,6 +550,39 @@ class Say:
 # --- the world ------------------------------------------------------------------------------------------------------
 
 
+class FakeCommands:
+    """Takes `!word …` from people: does what the world says of the word, and keeps every order."""
+
+    specs = (CommandSpec(("echo",), "say it again"),)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def line(self, message: Message) -> str | None:
+        return message.command or (message.text[1:] if message.text.startswith("!") else None)
+
+    async def run(self, order: Order, desk: Desk) -> Response:
+        self._world.orders.append(order)
+        return await self._world.command(order, desk)
+
+
+async def echo(order: Order, desk: Desk) -> Response:
+    """What a command says unless a test wants it otherwise."""
+    return Response(f"heard: {order.line}", private="private" in order.line)
+
+
+class FakeReloads:
+    """A file that is looked at on request: every look finds what the test put there."""
+
+    def __init__(self) -> None:
+        self.outcome = Outcome("applied", 1)
+        self.asked = 0
+
+    async def request(self) -> Outcome:
+        self.asked += 1
+        return self.outcome
+
+
 class World:
     """Everything around one supervisor."""
 
@@ -535,6 +597,7 @@ class World:
         self.owners: Counter[tuple[str, MemorySpec]] = Counter()
         self.abilities: set[str] = set()
         self.sign_mood: Mood = "ok"
+        self.overheard = False  # the platform cannot show a text to one person alone
         self.failing_models: set[str] = set()
         self.broken_namespaces: set[str] = set()
         self.parts = 1
@@ -550,6 +613,10 @@ class World:
         self.slow = False
         self.closing_steps = 0
         self.gate = gate
+        self.reloads = FakeReloads()
+        self.trace: Trace | None = None
+        self.orders: list[Order] = []
+        self.command: Callable[[Order, Desk], Awaitable[Response]] = echo
         self._ids = count(1)
         self.supervisor = self.start()
 
@@ -560,12 +627,19 @@ class World:
             build_model=lambda spec: FakeModel(spec, self),
             build_namespace=lambda deployment, spec: FakeNamespace(spec.namespace, deployment.memory, self),
             build_pipeline=self._pipeline,
+            commands=FakeCommands(self),
+            reloads=lambda: self.reloads,
+            traced=self.traced,
+            greeting=lambda spoken: f"{spoken.character.name} looks up.",
             emit=self.events.append,
             clock=self.time,
             sleep=self.time.sleep,
             drain_seconds=10.0,
         )
         return self.supervisor
+
+    def traced(self, message: Message) -> Trace | None:
+        return self.trace
 
     async def apply(self, wanted: Deployment) -> None:
         """Apply a deployment, and remember which agents it takes away."""

@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 from homunculus.adapters.local import LocalAdapter, LocalHub, LocalPost
-from homunculus.errors import ConfigError, ConfigErrors, Where
+from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, Where
 from homunculus.model import (
     AdapterSpec,
     AgentSpec,
@@ -115,6 +115,8 @@ class Status:
     reason: str = ""
     since: float = 1_795_000_000.0
     binding_count: int = 1
+    unseen: tuple[str, ...] = ()
+    hindrances: tuple[str, ...] = ()
 
     @property
     def runtime_key(self) -> str:
@@ -172,7 +174,13 @@ class Stage:
         default_factory=lambda: [
             Status("local", None, "ready", binding_count=6),
             Status("discord", None, "unconfigured", "waiting for env:DISCORD_BOT_TOKEN", binding_count=0),
-            Status("discord", "keeper", "ready"),
+            Status(
+                "discord",
+                "keeper",
+                "ready",
+                unseen=("41",),
+                hindrances=("it cannot read who is there; switch that on",),
+            ),
             Status(
                 "telegram", "support", "retrying", "the network is unreachable; trying again in 8 s", binding_count=3
             ),
@@ -181,6 +189,8 @@ class Stage:
     overrides: dict[Any, str] = field(default_factory=dict)
     uncertain: list[UnsureReply] = field(default_factory=list)
     state_fault: str = ""
+    said: list[tuple[str, str, str]] = field(default_factory=list)  # unasked: instance, target, text
+    send_faults: dict[str, HomunculusError] = field(default_factory=dict)  # by instance
     hub: Rooms = field(default_factory=lambda: Rooms())
     events: EventHub = field(default_factory=EventHub)
     traces: Traces = field(default_factory=Traces)
@@ -206,6 +216,7 @@ class Stage:
             rooms=self.hub,
             plan=self.plan,
             route=self.route,
+            send=self.send,
             events=self.events,
             traces=self.traces,
             sessions=self.sessions,
@@ -231,6 +242,12 @@ class Stage:
                 Change("settings", "change", "data_home", "process"),
             )
         )
+
+    async def send(self, key: str, target: str, text: str) -> tuple[str, ...]:
+        if key in self.send_faults:
+            raise self.send_faults[key]
+        self.said.append((key, target, text))
+        return (f"post-{len(self.said)}",)
 
     async def route(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"asked": dict(question), "agent_id": "lin"}

@@ -97,10 +97,36 @@ async def test_status_tells_everything_but_secrets(stage: Stage, client: httpx.A
         "reason": "",
         "since": 1_795_000_000.0,
         "binding_count": 1,
+        "unseen": ["41"],
+        "hindrances": ["it cannot read who is there; switch that on"],
     }
     assert [agent["id"] for agent in status["agents"]] == ["kovach-eod", "lin", "brannoc", "odette"]
     assert status["models"][0]["phase"] == "fetching"
     assert "canary" not in answer.text
+
+
+async def test_a_text_goes_out_through_the_instance_that_is_named(stage: Stage, client: httpx.AsyncClient) -> None:
+    asked = {"adapter": "discord:keeper", "target": "dm:42", "text": "Session tonight.\nBring dice."}
+    answer = await client.post("/api/broadcast", json=asked)
+    assert (answer.status_code, answer.json()) == (200, {"success": True, "ids": ["post-1"]})
+    assert stage.said == [("discord:keeper", "dm:42", "Session tonight.\nBring dice.")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (Refused("no such place"), 409, "refused"),
+        (NotReady("discord is retrying", 3), 503, "not_ready"),
+        (Uncertain("the line was cut"), 502, "uncertain"),
+    ],
+)
+async def test_a_text_that_did_not_go_out_says_whether_to_try_again(
+    stage: Stage, client: httpx.AsyncClient, fault: HomunculusError, status: int, code: str
+) -> None:
+    stage.send_faults["discord"] = fault
+    answer = await client.post("/api/broadcast", json={"adapter": "discord", "target": "41", "text": "x"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers.get("Retry-After") == ("3" if code == "not_ready" else None)
 
 
 async def test_status_lists_the_replies_whose_fate_nobody_knows(stage: Stage, client: httpx.AsyncClient) -> None:
@@ -341,7 +367,7 @@ async def test_the_description_lists_what_exists(client: httpx.AsyncClient) -> N
     document = (await client.get("/api/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
-        "/healthz", "/readyz", "/api/status", "/api/agents", "/api/bindings", "/api/plan", "/api/route",
+        "/healthz", "/readyz", "/api/status", "/api/agents", "/api/bindings", "/api/plan", "/api/route", "/api/broadcast",
         "/api/local/{chat}/messages", "/api/events", "/api/trace/{message_id}", "/api/sign-in-link", "/api/openapi.json",
     }  # fmt: skip
     say = document["paths"]["/api/local/{chat}/messages"]["post"]

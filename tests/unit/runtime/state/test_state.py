@@ -17,6 +17,7 @@ from homunculus.private import write_private
 from homunculus.runtime.state import GenerationRow, State
 from homunculus.runtime.state import state as module
 from homunculus.runtime.state.tables import LADDER, connect, run
+from homunculus.runtime.store import UNHEARD
 from tests.unit.runtime.state.said import DAY, address, message, reply
 
 TAVERN = address().conversation
@@ -66,6 +67,27 @@ async def state(path: Path, clock: Clock) -> AsyncIterator[State]:
     state = await State.open(path, clock=clock)
     yield state
     await state.aclose()
+
+
+async def test_a_command_is_recorded_once_and_enters_no_history(state: State, path: Path) -> None:
+    assert await state.record(message("1"), UNHEARD)
+    assert not await state.record(message("1"), UNHEARD)
+    assert await state.recent(TAVERN, UNHEARD, 10) == ()
+    assert [held.id for held, agent_id in await state.unanswered(0) if agent_id == UNHEARD] == ["1"]
+    assert ask(path, "SELECT count(*) FROM history") == [(0,)]
+
+
+async def test_what_the_bot_says_unasked_is_sent_and_enters_no_history(state: State, path: Path) -> None:
+    await state.finish("t", UNHEARD, (), (reply("t.0"),), address())
+    assert ask(path, "SELECT state FROM outbox") == [("sending",)]
+    await state.sent("t.0", "7")
+    assert ask(path, "SELECT state FROM outbox") == [("sent",)]
+    assert ask(path, "SELECT count(*) FROM history") == [(0,)]
+
+
+async def test_what_an_npc_is_made_to_say_is_remembered_by_it(state: State) -> None:
+    await state.finish("t", "kovach", (), (reply("t.0", "Good evening."),), address())
+    assert [line.text for line in await state.recent(TAVERN, "kovach", 10)] == ["Good evening."]
 
 
 async def test_files_are_the_owners_alone(state: State, path: Path) -> None:

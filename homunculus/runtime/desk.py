@@ -1,0 +1,98 @@
+"""What commands may ask and do, on the running program: the Desk that `homunculus.interfaces` promises them.
+
+Owns no state: it asks the supervisor's parts anew each time, so a reload needs no word to it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from homunculus.errors import Refused
+from homunculus.interfaces import Mode, Order, Standing
+from homunculus.model import Agent, Message, Reply, Trace
+from homunculus.pipelines.split import split
+from homunculus.runtime.generation import Generation
+from homunculus.runtime.outcome import Outcome
+from homunculus.runtime.overrides import Overrides
+from homunculus.runtime.runner import Runner
+from homunculus.runtime.sending import Sending, Way
+
+Traced = Callable[[Message], Trace | None]
+
+
+class Reloads(Protocol):
+    """What the deployment file last was, and a look at it now."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+    async def request(self) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunningDesk:
+    """Stand between a command and what it is about. `traced` tells what became of the message that a message is about."""
+
+    current: Callable[[], Generation]
+    runner: Callable[[str], Runner | None]
+    overrides: Overrides
+    sending: Sending
+    reloads: Callable[[], Reloads]
+    traced: Traced
+
+    def standing(self, order: Order) -> Standing:
+        """Say how the order's agent stands in its conversation."""
+        agent, address = _agent(order), order.message.address
+        runner, outcome = self.runner(address.adapter), self.reloads().outcome
+        mode = self.overrides.mode(address.conversation, agent)
+        return Standing(
+            mode=mode,
+            overridden=self.overrides.has_mode(address.conversation, agent),
+            paused=self.overrides.paused(address.conversation, agent),
+            adapter=address.adapter,
+            hindrances=runner.hindrances if runner is not None else (),
+            generation=self.current().number,
+            running_equals_file=not outcome.errors,
+        )
+
+    def last(self, order: Order) -> Trace | None:
+        """Return what became of the message that is meant."""
+        return self.traced(order.message)
+
+    async def reload(self) -> tuple[bool, tuple[str, ...]]:
+        """Look at the file now."""
+        outcome = await self.reloads().request()
+        found = outcome.errors or outcome.plan.changes
+        return not outcome.errors, tuple(map(str, found))
+
+    async def set_mode(self, order: Order, mode: Mode | None) -> None:
+        """Override the mode."""
+        await self.overrides.set(order.message.address.conversation, _agent(order).id, "mode", mode)
+
+    async def set_paused(self, order: Order, *, paused: bool) -> None:
+        """Silence the agent there, or not."""
+        value = "true" if paused else None
+        await self.overrides.set(order.message.address.conversation, _agent(order).id, "paused", value)
+
+    async def speak(self, order: Order, text: str) -> None:
+        """Say a text as the agent, under its name, through the instance that heard the order."""
+        agent, address = _agent(order), order.message.address
+        runner = self.runner(address.adapter)
+        if runner is None:
+            raise Refused(f"{address.adapter} has gone, and no other instance may speak for it")
+        persona = self.current().persona(runner.spec, runner.abilities)
+        ident, card = secrets.token_hex(12), agent.character
+        replies = tuple(
+            Reply(f"{ident}.{ordinal}", agent.id, card.name, part, avatar=card.avatar, persona=persona)
+            for ordinal, part in enumerate(split(text, runner.limit))
+        )
+        await self.sending.unasked(Way(ident, address, runner), agent.id, replies)
+
+
+def _agent(order: Order) -> Agent:
+    if order.agent is None:
+        raise Refused("no NPC answers here")
+    return order.agent
