@@ -91,6 +91,14 @@ async def test_two_bots_in_one_chat_answer_only_for_themselves(tmp_path: Path) -
             assert answers == {name: bot.user for name, bot in asked.items()}
             assert set(told(telegram, [tavern], {main.id, support.id}).values()) == {1}
             assert telegram.calls("getMe") == 2
+            await telegram.wait_for(lambda _: main.commands and support.commands)
+            assert {command["command"] for command in main.commands} >= {"npc", "whoami", "help"}
+            before = len(telegram.messages(tavern))
+            asking = telegram.post(tavern, crowd[0], f"/whoami@{support.username}")
+            await telegram.wait_for(lambda t: len(t.messages(tavern)) == before + 2)
+            answer = telegram.messages(tavern)[-1]
+            assert (answer.author, answer.reply_to) == (support.user, asking)
+            assert f"id {crowd[0].id}" in answer.text
             secrets = (MAIN, SUPPORT)
             assert not [line for line in server.log if any(secret in line for secret in secrets)]
 
@@ -129,6 +137,8 @@ async def test_a_slow_answer_grows_in_one_post(tmp_path: Path) -> None:
             assert post.text == f"Kovach: {WHOLE}"
             assert post.bold == "Kovach:"
             assert 1 <= telegram.calls("editMessageText") <= 4
+            [shown] = [one for one in (await server.get("/api/status"))["adapters"] if one["platform"] == "telegram"]
+            assert ["/setprivacy" in one for one in shown["hindrances"]] == [True]
 
 
 # -- a token that moves
