@@ -191,6 +191,7 @@ class Weather:
     rng: random.Random
     said: list[str] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
+    to_come: list[str] = field(default_factory=list)  # kinds of fault that have not struck yet
 
     def __post_init__(self) -> None:
         telegram = self.telegram
@@ -205,6 +206,8 @@ class Weather:
         self.places: list[tuple[Chat, Topic | None]] = [*((chat, None) for chat in self.chats), (rooms[0], topic)]
         deployment(self.file, telegram, self.model, [f"token: {MAIN}"], [rule(chat) for chat in self.chats])
         self.model.script(echo)
+        self.to_come = list(FAULTS)
+        self.rng.shuffle(self.to_come)
 
     def speak(self) -> None:
         """Let somebody address the NPC of a place: by a mention, or by its name."""
@@ -225,10 +228,8 @@ class Weather:
 
     async def storm(self, over: asyncio.Event) -> None:
         """Strike with every kind of fault in turn, then with any, until it is over."""
-        kinds = list(FAULTS)
-        self.rng.shuffle(kinds)
         while not over.is_set():
-            kind = kinds.pop() if kinds else self.rng.choice(list(FAULTS))
+            kind = self.to_come.pop() if self.to_come else self.rng.choice(list(FAULTS))
             FAULTS[kind](self)
             self.struck[kind] += 1
             await pause(over, self.rng.uniform(0.3, 0.6))

@@ -148,7 +148,7 @@ def _wire(connections: int) -> _Wire:
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
         write_timeout=ANSWER_SECONDS,
-        pool_timeout=ANSWER_SECONDS,
+        pool_timeout=CONNECT_SECONDS,
         httpx_kwargs={"verify": _trust()},
     )
 

@@ -86,15 +86,17 @@ class Polling:
             while updates := await self._client.fetch(self._offset, 0, RETRY_PATIENCE):
                 self._offset = max(self._ids(updates)) + 1
         except Exception as error:
-            raise faults.of_question(error, "what was said meanwhile") from error
+            raise faults.of_session(error, "what was said meanwhile") from error
         self._done.clear()
 
     async def stop(self, running: asyncio.Task[None]) -> None:
         """End `run` or `rest`: what is just being recorded gets a moment to finish."""
         self._stopping = True
-        if self._delivering:
-            await asyncio.wait({running}, timeout=CLOSE_PATIENCE)
-        running.cancel()
+        try:
+            if self._delivering:
+                await asyncio.wait({running}, timeout=CLOSE_PATIENCE)
+        finally:
+            running.cancel()
         await asyncio.wait({running})
 
     async def confirm(self) -> None:
@@ -118,13 +120,12 @@ class Polling:
             except Exception as error:  # noqa: BLE001 - sorted by what it means
                 trouble = self._bear(error, trouble, began)
                 seconds = 0  # a short poll tells soonest that it is over
-                after = getattr(faults.of_question(error, "a poll"), "after", None)
-                await asyncio.sleep(after or wait)
+                await asyncio.sleep(getattr(error, "seconds", wait))
                 wait = min(2 * wait, LONGEST_WAIT)
 
     def _bear(self, error: Exception, trouble: float | None, began: float) -> float:
         """Return since when there is trouble; raise when it is final or lasts too long."""
-        fault = faults.of_question(error, "a poll")
+        fault = faults.of_session(error, "a poll")
         if isinstance(fault, Refused | faults.SecondPoller):
             raise fault from None
         if faults.is_odd(error):
