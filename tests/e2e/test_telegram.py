@@ -37,6 +37,7 @@ def deployment(
     lines = [
         "version: 1",
         "bot_name: story",
+        "log_level: DEBUG",
         f"data_home: {file.parent / 'home'}",
         "server: {port: 0}",
         "messaging:",
