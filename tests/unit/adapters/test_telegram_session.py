@@ -93,6 +93,24 @@ async def test_what_cannot_be_recorded_comes_again_in_order_and_holds_up_no_othe
     await adapter.aclose()
 
 
+async def test_what_follows_a_message_that_is_not_recorded_waits_for_it(table: Table) -> None:
+    failures = iter([NotReady("the disk is full"), ValueError("a bug")])
+
+    async def deliver(message: Message) -> Receipt:
+        if message.text == "one" and (fault := next(failures, None)):
+            raise fault
+        return await Table.deliver(table, message)
+
+    adapter = table.adapter()
+    await adapter.open(deliver)
+    said = [table.say("one"), table.say("two"), table.say("three")]
+    await adapter.listen(ALL)
+    assert [(await table.next()).id for _ in said] == said
+    await table.confirmed()
+    assert table.heard.empty()
+    await adapter.aclose()
+
+
 async def test_one_message_that_can_never_be_recorded_does_not_stop_the_rest(table: Table, log: list[str]) -> None:
     tries = 0
 
@@ -179,6 +197,17 @@ async def test_what_is_said_while_the_bot_drains_is_left_to_its_successor(table:
         said = table.say("for whoever comes next")
     async with table.open():
         assert (await table.next()).id == said
+        assert table.heard.empty()
+
+
+async def test_what_was_said_while_nobody_was_to_be_heard_is_nobodys(table: Table) -> None:
+    async with table.open() as adapter:
+        await adapter.listen(Scope())
+        table.say("into the void")
+        await adapter.listen(ALL)
+        said = table.say("after")
+        assert (await table.next()).id == said
+        await table.confirmed()
         assert table.heard.empty()
 
 
