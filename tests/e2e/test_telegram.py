@@ -37,6 +37,7 @@ def deployment(
     lines = [
         "version: 1",
         "bot_name: story",
+        "log_level: DEBUG",
         f"data_home: {file.parent / 'home'}",
         "server: {port: 0}",
         "messaging:",
@@ -91,6 +92,14 @@ async def test_two_bots_in_one_chat_answer_only_for_themselves(tmp_path: Path) -
             assert answers == {name: bot.user for name, bot in asked.items()}
             assert set(told(telegram, [tavern], {main.id, support.id}).values()) == {1}
             assert telegram.calls("getMe") == 2
+            await telegram.wait_for(lambda _: main.commands and support.commands)
+            assert {command["command"] for command in main.commands} >= {"npc", "whoami", "help"}
+            before = len(telegram.messages(tavern))
+            asking = telegram.post(tavern, crowd[0], f"/whoami@{support.username}")
+            await telegram.wait_for(lambda t: len(t.messages(tavern)) == before + 2)
+            answer = telegram.messages(tavern)[-1]
+            assert (answer.author, answer.reply_to) == (support.user, asking)
+            assert f"id {crowd[0].id}" in answer.text
             secrets = (MAIN, SUPPORT)
             assert not [line for line in server.log if any(secret in line for secret in secrets)]
 
@@ -129,6 +138,8 @@ async def test_a_slow_answer_grows_in_one_post(tmp_path: Path) -> None:
             assert post.text == f"Kovach: {WHOLE}"
             assert post.bold == "Kovach:"
             assert 1 <= telegram.calls("editMessageText") <= 4
+            [shown] = [one for one in (await server.get("/api/status"))["adapters"] if one["platform"] == "telegram"]
+            assert ["/setprivacy" in one for one in shown["hindrances"]] == [True]
 
 
 # -- a token that moves
@@ -181,6 +192,7 @@ class Weather:
     rng: random.Random
     said: list[str] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
+    to_come: list[str] = field(default_factory=list)  # kinds of fault that have not struck yet
 
     def __post_init__(self) -> None:
         telegram = self.telegram
@@ -195,6 +207,8 @@ class Weather:
         self.places: list[tuple[Chat, Topic | None]] = [*((chat, None) for chat in self.chats), (rooms[0], topic)]
         deployment(self.file, telegram, self.model, [f"token: {MAIN}"], [rule(chat) for chat in self.chats])
         self.model.script(echo)
+        self.to_come = list(FAULTS)
+        self.rng.shuffle(self.to_come)
 
     def speak(self) -> None:
         """Let somebody address the NPC of a place: by a mention, or by its name."""
@@ -215,10 +229,8 @@ class Weather:
 
     async def storm(self, over: asyncio.Event) -> None:
         """Strike with every kind of fault in turn, then with any, until it is over."""
-        kinds = list(FAULTS)
-        self.rng.shuffle(kinds)
         while not over.is_set():
-            kind = kinds.pop() if kinds else self.rng.choice(list(FAULTS))
+            kind = self.to_come.pop() if self.to_come else self.rng.choice(list(FAULTS))
             FAULTS[kind](self)
             self.struck[kind] += 1
             await pause(over, self.rng.uniform(0.3, 0.6))

@@ -6,6 +6,7 @@ Owns its session's life and its scope; never routes and never remembers what was
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -23,6 +24,7 @@ from homunculus.errors import HomunculusError, NotReady, Refused
 from homunculus.interfaces import Deliver
 from homunculus.model import AdapterSpec, Address, CommandSpec, Message, Reply, Scope
 
+_TOKEN = re.compile(r"[A-Za-z0-9:_-]+")
 OPEN_PATIENCE = 45.0  # seconds to log in
 LOOKED_UP = 100  # places of a scope that are looked up; of the rest nothing is known
 AT_ONCE = 8
@@ -65,12 +67,7 @@ class TelegramAdapter:
 
     async def open(self, deliver: Deliver) -> None:
         """Log in; messages are fetched from the first `listen` on."""
-        if (
-            not self._token
-            or not self._token.isascii()
-            or not self._token.isprintable()
-            or set(" /{}") & {*self._token}
-        ):
+        if not _TOKEN.fullmatch(self._token):
             raise Refused(f"the token of {self.key} is empty or holds characters that no Telegram token has")
         self._client = client = Client(self._token, *self._bases)
         try:
@@ -197,8 +194,9 @@ class TelegramAdapter:
         """Poll, or leave everything with Telegram while there is nothing to hear."""
         if hears == self._hearing or self._polling is None or self._ended.is_set():
             return
+        before, self._hearing = self._hearing, None
         await self._still()
-        if hears and self._hearing is False:
+        if hears and before is False:
             # What was said while nothing was to be heard is nobody's, as on any platform.
             await self._polling.skip()
         self._hearing = hears

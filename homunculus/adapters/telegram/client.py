@@ -9,12 +9,11 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
 
 import httpx
-from telegram.error import BadRequest, InvalidToken, NetworkError, RetryAfter
+from telegram.error import BadRequest, InvalidToken, NetworkError, TelegramError
 from telegram.ext import AIORateLimiter, ExtBot
 from telegram.request import HTTPXRequest
 
@@ -23,7 +22,10 @@ API_BASE: Final = "https://api.telegram.org/bot"
 FILE_BASE: Final = "https://api.telegram.org/file/bot"
 KINDS: Final = ("message", "edited_message")
 CONNECT_SECONDS, ANSWER_SECONDS = 8.0, 30.0
-LIMITER_SECONDS = 15.0  # a place whose limit takes longer holds back the reply, not the program's hand
+LIMITED_SECONDS = 5.0  # to wait where Telegram says "too many requests" and not for how long
+# A post may wait so long for its turn; with connecting and answering that stays under the minute after which a send counts
+# as in doubt. Then it queues up again at once: nothing was asked of Telegram.
+LIMITER_SECONDS, AGAIN_SECONDS = 20.0, 1.0
 _COUNTED: Final = frozenset({"sendMessage", "editMessageText"})
 # Telegram's only sign that a text is there already: it has no code for it.
 _NOT_MODIFIED: Final = "Bad Request: message is not modified"
@@ -41,6 +43,17 @@ class Failed(NetworkError):
         self.status = status
 
 
+class Limited(TelegramError):
+    """Say for how many seconds Telegram, or the library's limiter, wants no such request.
+
+    The library's own error of that kind warns of its future each time it is made.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"too many requests for {seconds:g} s")
+        self.seconds = seconds
+
+
 class NotModified(BadRequest):
     """Say that a post has this text already."""
 
@@ -54,16 +67,25 @@ class _Wire(HTTPXRequest):
             raise Unauthorized
         if status >= 500:
             raise Failed(status)
-        if status == 400 and _description(body).startswith(_NOT_MODIFIED):
+        if status == 429:
+            raise Limited(_wait(_read(body)))
+        if status == 400 and str(_read(body).get("description", "")).startswith(_NOT_MODIFIED):
             raise NotModified(_NOT_MODIFIED)
         return status, body
 
 
-def _description(body: bytes) -> str:
+def _read(body: bytes) -> Json:
     try:
-        return str(json.loads(body).get("description", ""))
-    except (ValueError, AttributeError):
-        return ""
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _wait(body: Json) -> float:
+    parameters = body.get("parameters")
+    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    return float(seconds) if isinstance(seconds, int | float) else LIMITED_SECONDS
 
 
 class _Pace(AIORateLimiter):
@@ -81,24 +103,16 @@ class _Pace(AIORateLimiter):
         data: dict[str, Any],
         rate_limit_args: int | None,
     ) -> Any:
-        refused: list[RetryAfter] = []
-
         async def begun(*some: Any, **more: Any) -> Any:
             patience.reschedule(None)
-            try:
-                return await callback(*some, **more)
-            except RetryAfter as error:
-                refused.append(error)  # the library would log it with a traceback each time
+            return await callback(*some, **more)
 
         counted = data if endpoint in _COUNTED else {}
         try:
             async with asyncio.timeout(LIMITER_SECONDS) as patience:
-                answer = await super().process_request(begun, args, kwargs, endpoint, counted, rate_limit_args)
+                return await super().process_request(begun, args, kwargs, endpoint, counted, rate_limit_args)
         except TimeoutError:
-            raise RetryAfter(timedelta(seconds=LIMITER_SECONDS)) from None
-        if refused:
-            raise refused[0]
-        return answer
+            raise Limited(AGAIN_SECONDS) from None
 
 
 class Client(ExtBot[None]):
@@ -113,6 +127,9 @@ class Client(ExtBot[None]):
             get_updates_request=_wire(2),
             rate_limiter=_Pace(),  # type: ignore[arg-type]  # its parameter is the type of the limiter's own arguments
         )
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._bot_user.id if self._bot_user else 'a bot'}>"  # the library's own shows the token
 
     async def fetch(self, offset: int, seconds: int, patience: float, limit: int = 100) -> list[Json]:
         """Confirm what lies before the offset (0 confirms nothing) and return what comes next, as Telegram sent it.
@@ -133,7 +150,7 @@ def _wire(connections: int) -> _Wire:
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
         write_timeout=ANSWER_SECONDS,
-        pool_timeout=ANSWER_SECONDS,
+        pool_timeout=CONNECT_SECONDS,
         httpx_kwargs={"verify": _trust()},
     )
 

@@ -10,11 +10,10 @@ from telegram.error import (
     Forbidden,
     InvalidToken,
     NetworkError,
-    RetryAfter,
     TelegramError,
 )
 
-from homunculus.adapters.telegram.client import Failed, Unauthorized
+from homunculus.adapters.telegram.client import Failed, Limited, Unauthorized
 from homunculus.errors import HomunculusError, NotReady, Refused, Uncertain
 
 _REMEDY = (
@@ -31,6 +30,13 @@ class BadToken(Refused):
 
     def __init__(self) -> None:
         super().__init__(_REMEDY)
+
+
+class BadAddress(Refused):
+    """Say that nobody can be asked at the address in the file."""
+
+    def __init__(self) -> None:
+        super().__init__("the api_base of telegram is no address of a server; write https://…/bot")
 
 
 class SecondPoller(NotReady):
@@ -50,9 +56,8 @@ def of_request(error: BaseException, what: str) -> HomunculusError:
             return error
         case Unauthorized():
             return BadToken()
-        case RetryAfter():
-            # The public attribute warns of becoming a timedelta.
-            return NotReady(f"Telegram's rate limit holds back {what}", after=error._retry_after.total_seconds())
+        case Limited():
+            return NotReady(f"Telegram's rate limit holds back {what}", after=error.seconds)
         case ChatMigrated():
             return Refused(f"Telegram refused {what}: {moved(error.new_chat_id)}")
         case Conflict():
@@ -72,7 +77,7 @@ def _of_network(error: BaseException, what: str) -> HomunculusError:
     if isinstance(error, NetworkError) and isinstance(error.__cause__, _UNSENT):
         return NotReady(f"Telegram cannot be reached for {what}: {_kind(error)}")
     if isinstance(error, NetworkError) and isinstance(error.__cause__, _UNUSABLE):
-        return Refused("the api_base of telegram is no address of a server; write https://…/bot")
+        return BadAddress()
     # Cut off, timed out, garbled: the request may have arrived.
     return Uncertain(f"Telegram's answer to {what} did not arrive: {_kind(error)}")
 
@@ -85,9 +90,16 @@ def of_question(error: BaseException, what: str) -> NotReady | Refused:
 
 def of_opening(error: BaseException) -> NotReady | Refused:
     """Say why a session could not begin: the path with a malformed token does not exist (404)."""
-    if isinstance(error, InvalidToken):
-        return BadToken()
-    return of_question(error, "the login")
+    return BadToken() if isinstance(error, InvalidToken) else of_session(error, "the login")
+
+
+def of_session(error: BaseException, what: str) -> NotReady | Refused:
+    """Say what a failure means for the session: only a dead token and a wrong address are for a person to mend.
+
+    Anything else that refuses us may be a proxy, or a server of one's own that starts.
+    """
+    fault = of_question(error, what)
+    return fault if isinstance(fault, NotReady | BadToken | BadAddress) else NotReady(fault.reason)
 
 
 def is_odd(error: BaseException) -> bool:

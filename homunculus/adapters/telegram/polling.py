@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from loguru import logger
+from telegram.error import TimedOut
 
 from homunculus.adapters.telegram import faults
 from homunculus.adapters.telegram.client import Client
@@ -85,15 +86,17 @@ class Polling:
             while updates := await self._client.fetch(self._offset, 0, RETRY_PATIENCE):
                 self._offset = max(self._ids(updates)) + 1
         except Exception as error:
-            raise faults.of_question(error, "what was said meanwhile") from error
+            raise faults.of_session(error, "what was said meanwhile") from error
         self._done.clear()
 
     async def stop(self, running: asyncio.Task[None]) -> None:
         """End `run` or `rest`: what is just being recorded gets a moment to finish."""
         self._stopping = True
-        if self._delivering:
-            await asyncio.wait({running}, timeout=CLOSE_PATIENCE)
-        running.cancel()
+        try:
+            if self._delivering:
+                await asyncio.wait({running}, timeout=CLOSE_PATIENCE)
+        finally:
+            running.cancel()
         await asyncio.wait({running})
 
     async def confirm(self) -> None:
@@ -117,13 +120,12 @@ class Polling:
             except Exception as error:  # noqa: BLE001 - sorted by what it means
                 trouble = self._bear(error, trouble, began)
                 seconds = 0  # a short poll tells soonest that it is over
-                after = getattr(faults.of_question(error, "a poll"), "after", None)
-                await asyncio.sleep(after or wait)
+                await asyncio.sleep(getattr(error, "seconds", wait))
                 wait = min(2 * wait, LONGEST_WAIT)
 
     def _bear(self, error: Exception, trouble: float | None, began: float) -> float:
         """Return since when there is trouble; raise when it is final or lasts too long."""
-        fault = faults.of_question(error, "a poll")
+        fault = faults.of_session(error, "a poll")
         if isinstance(fault, Refused | faults.SecondPoller):
             raise fault from None
         if faults.is_odd(error):
@@ -131,7 +133,9 @@ class Polling:
         now = time.monotonic()
         if fault.after:
             return now  # it answered, if only that we ask too often
-        trouble = began if trouble is None else trouble
+        if trouble is None:
+            # A connection that fell silent did so when it was asked; one that was cut, just now.
+            trouble = began if isinstance(error, TimedOut) else now
         if now - trouble >= LOST_PATIENCE:
             raise NotReady(f"the connection to Telegram was lost and not restored in time: {fault.reason}") from None
         return trouble

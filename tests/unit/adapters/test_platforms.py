@@ -42,12 +42,6 @@ def test_platforms_take_the_keys_of_the_contract() -> None:
     assert [name for name, one in PLATFORMS.items() if one.agent_places] == ["local"]
 
 
-@pytest.mark.parametrize("name", ["telegram"])
-def test_a_platform_of_a_later_version_says_so_and_what_to_do(name: str) -> None:
-    with pytest.raises(Refused, match=f"{name} is not available yet in this version; remove {name}:x"):
-        PLATFORMS[name].build(AdapterSpec(name, "x"))
-
-
 def test_importing_the_platforms_loads_none_of_their_libraries() -> None:
     heavy = {"discord", "telegram", "slack_sdk", "twitchio", "aiohttp", "starlette"}
     program = (
