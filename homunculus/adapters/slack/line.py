@@ -19,7 +19,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from homunculus.adapters.slack.web import QUIET, Web
 from homunculus.errors import NotReady
 
-PING_EVERY = 10.0  # seconds; a connection without an answer for half of that more is dead
+PING_EVERY = 6.0  # seconds; a connection without an answer for half of that more is dead
 HELLO_PATIENCE = 10.0  # seconds from the address to Slack's hello
 CLOSE_PATIENCE = 2.0  # seconds for a polite goodbye
 
