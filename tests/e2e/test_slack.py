@@ -242,8 +242,8 @@ async def both_ready(server: Serving) -> None:
 
 
 async def unlucky(world: World, bot: Bot, number: int) -> None:
-    """Lose one bot's connection: a socket that falls silent takes as long to notice as the other's four faults."""
-    faults = [["silent"], ["refresh", "cut", "warning", "closed", "refresh"]][number == 0]
+    """Lose one bot's connection: a socket that falls silent takes as long to notice as the other's faults."""
+    faults = [["silent"], ["refresh", "cut", "warning", "refresh"]][number == 0]
     for fault in faults:
         await world.strike(bot, fault)
         await asyncio.sleep(world.rng.uniform(0.1, 0.4))  # the moment of the next is what is being chosen
