@@ -75,7 +75,7 @@ class Web:
     async def respond(self, url: str, body: Found, what: str) -> bool:
         """Post to a slash command's response_url; False where it takes nothing any more."""
         try:
-            async with self.session.post(url, json=body) as response:
+            async with self.session.post(url, json=body, proxy=self.client.proxy) as response:
                 if response.status in (404, 410):
                     return False
                 response.raise_for_status()

@@ -171,6 +171,19 @@ async def test_whose_a_thread_is_is_found_out_by_the_next_delivery_when_slack_fa
             assert len(table.server.calls("conversations.replies")) == 2
 
 
+async def test_a_message_whose_thread_stays_unknown_is_heard_at_slacks_last_try_all_the_same() -> None:
+    async with laid(ack_seconds=0.2, retry_seconds=(0.0, 0.0, 0.0)) as table:
+        async with table.open() as adapter:
+            await adapter.send(table.address(), part("Who goes there?", persona="webhook"))
+        async with table.open():
+            table.server.fail_next(99, status=503, method="conversations.replies")
+            table.server.post(table.tavern, table.ana, "me", thread=table.said()[0])
+            heard = await table.next()
+            assert (heard.text, heard.mentioned) == ("me", False)
+            await table.server.wait_for(lambda s: s.unacknowledged == 0)
+            assert table.server.undelivered == 0
+
+
 # -- recorded, then acknowledged
 
 
