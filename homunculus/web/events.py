@@ -207,7 +207,7 @@ def shown(event: Event) -> dict[str, Any] | None:
             return {
                 **_place(address),
                 "id": message_id,
-                "agent_id": reply.agent_id,
+                "agent_id": reply.agent_id or None,
                 "author": reply.author,
                 "text": reply.text,
                 "quotes": reply.quotes,

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from homunculus.model import ModelProgress, Reloaded
+from homunculus.model import Address, ModelProgress, Reloaded, Reply, ReplySent
 from homunculus.web.server import Listening
 from tests.e2e.browser import launched, required, sign_in
 from tests.unit.web.stage import TOKEN, Stage, Status, broken
@@ -108,6 +108,18 @@ async def test_text_of_people_and_npcs_is_only_text(page: Page, stage: Stage, at
     await expect(page.locator(".line.mine .bubble")).to_have_text(HOSTILE)
     assert await page.locator("img[src=x], .bubble script, .agent script").count() == 0
     assert await page.title() not in ("1", "2")
+
+
+async def test_the_programs_own_word_is_neither_a_persons_nor_an_npcs(page: Page, stage: Stage, at: Listening) -> None:
+    await enter(page, at, "@kovach-eod")
+    address = Address("local", "local", "local", "@kovach-eod", label="local:@kovach-eod")
+    reply = Reply("order.0", "", "Homunculus", "Kovach (kovach-eod), model default")
+    stage.emit(ReplySent(address, reply, stage.hub.post(address, reply)))
+    line = page.locator(".line", has_text="model default")
+    await expect(line.locator(".by b")).to_have_text("Homunculus")
+    assert "mine" not in (await line.get_attribute("class") or "").split()
+    await page.reload()
+    assert "mine" not in (await line.get_attribute("class") or "").split()
 
 
 async def test_a_turn_that_fails_is_told_in_place(page: Page, stage: Stage, at: Listening) -> None:

@@ -25,7 +25,10 @@ TURNS = 1_024  # whose replies can still be told apart, for late retries and wai
 
 @dataclass(frozen=True, slots=True)
 class LocalPost:
-    """One line of a room. A person's has `user`, an NPC's `agent_id`; `time` in seconds since the epoch."""
+    """One line of a room; `time` in seconds since the epoch.
+
+    A person's has `user`, an NPC's `agent_id`; the program's own word, such as the answer to a command, has neither.
+    """
 
     id: str
     chat: str
@@ -151,7 +154,7 @@ class LocalHub:
                 _room(address),
                 reply.author,
                 None,
-                reply.agent_id,
+                reply.agent_id or None,
                 reply.text,
                 self._clock(),
                 reply.quotes,

@@ -38,7 +38,7 @@ export const has = (id) => Boolean(log.querySelector(`[data-id="${CSS.escape(id)
 // `post` is {id, author, user, agent_id, text, time}; a line that is shown already is not shown again.
 export function add(post, agent, { pending = false } = {}) {
   if (post.id && has(post.id)) return null;
-  const mine = !post.agent_id;
+  const mine = Boolean(post.user); // the program's own answers to commands have neither a user nor an agent
   const early = mine && !pending && [...log.querySelectorAll(".line.pending")].find(
     (line) => line.dataset.by === post.author && line.querySelector(".bubble").textContent === post.text);
   if (early) { // our own words, and the stream was faster than the answer to saying them
