@@ -77,6 +77,28 @@ async def test_a_name_is_asked_for_once(table: Table) -> None:
     assert len(table.server.calls("users.info")) == 1
 
 
+async def test_a_stranger_whose_name_has_to_be_asked_for_is_not_overtaken(table: Table) -> None:
+    bo = table.server.add_user(table.team, "Bo")
+    async with table.open():
+        table.server.post(table.tavern, table.ana, "I am known")
+        await table.next()
+        table.server.slow("users.info", 0.2)
+        table.server.post(table.tavern, bo, "first")
+        table.server.post(table.tavern, table.ana, "second")
+        assert [(m.text, m.author.name) for m in [await table.next(), await table.next()]] == [
+            ("first", "Bo"),
+            ("second", "Ana"),
+        ]
+
+
+async def test_a_slow_slack_holds_up_names_and_no_messages(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homunculus.adapters.slack.people.PATIENCE", 0.1)
+    table.server.slow("users.info", 0.6)
+    async with table.open():
+        table.server.post(table.tavern, table.ana, "hello")
+        assert (await table.next()).author.name == table.ana.id
+
+
 @pytest.mark.parametrize("how", [{"status": 429}, {"status": 503}, {"error": "missing_scope"}])
 async def test_somebody_who_cannot_be_looked_up_is_called_by_their_id(table: Table, how: dict[str, object]) -> None:
     table.server.fail_next(method="users.info", **how)  # type: ignore[arg-type]
