@@ -49,6 +49,7 @@ class SlackAdapter:
         self._api_base = spec.setting("api_base")
         # All the mutable state that outlives a message:
         self._scope = Scope()
+        self._early: list[tuple[Line, SocketModeRequest]] | None = []  # what came before anybody said what to hear
         self._web: Web | None = None
         self._inbound: Inbound | None = None
         self._parts: _Parts | None = None  # there once we know who we are
@@ -78,6 +79,9 @@ class SlackAdapter:
     async def listen(self, scope: Scope) -> frozenset[str]:
         """Hear exactly this from now on; return the places that the bot is not in."""
         self._scope = scope
+        early, self._early = self._early, None
+        for line, request in early or ():
+            self._took(line, request)
         if not scope.places:
             return frozenset()
         try:
@@ -232,6 +236,9 @@ class SlackAdapter:
 
     def _took(self, line: Line, request: SocketModeRequest) -> None:
         inbound, parts, payload = self._inbound, self._parts, request.payload
+        if self._early is not None:
+            self._early.append((line, request))
+            return
         if inbound is None or parts is None:
             return
         if request.type == "slash_commands" and self._hears_command(payload):

@@ -253,6 +253,22 @@ async def test_what_could_not_be_recorded_comes_again_until_it_is() -> None:
             await adapter.aclose()
 
 
+async def test_what_arrives_before_it_is_known_what_to_hear_waits_for_that(table: Table) -> None:
+    adapter = table.adapter()
+    await adapter.open(table.deliver)
+    try:
+        table.server.post(table.tavern, table.ana, "early")
+        direct = table.server.open_dm(table.bot, table.ana)
+        table.server.post(direct, table.ana, "nobody listens here")
+        await table.server.wait_for(lambda s: s.unacknowledged == 2)
+        await adapter.listen(Scope(everything=True))
+        assert (await table.next()).text == "early"
+        await table.server.wait_for(lambda s: s.unacknowledged == 0)
+        assert table.heard.empty()
+    finally:
+        await adapter.aclose()
+
+
 async def test_a_redelivery_is_the_same_message(table: Table) -> None:
     async with table.open():
         said = table.server.post(table.tavern, table.ana, "hello")
