@@ -109,8 +109,10 @@ class SlackAdapter:
         finally:
             self._ended.set()
             lines, self._lines = self._lines, []
-            await asyncio.gather(*(line.aclose() for line in lines))
-            await web.aclose()
+            try:
+                await asyncio.gather(*(line.aclose() for line in lines))
+            finally:
+                await web.aclose()
 
     # -- out
 

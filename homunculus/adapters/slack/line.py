@@ -108,7 +108,7 @@ class Line:
             return
         tasks = [client.message_processor, client.current_session_monitor, client.message_receiver]
         try:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, OSError):  # whatever the other side still says, it is over
                 async with asyncio.timeout(CLOSE_PATIENCE):
                     await client.close()  # type: ignore[no-untyped-call]  # slack-sdk does not annotate it
         finally:
