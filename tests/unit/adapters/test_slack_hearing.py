@@ -269,6 +269,18 @@ async def test_what_arrives_before_it_is_known_what_to_hear_waits_for_that(table
         await adapter.aclose()
 
 
+async def test_what_comes_while_it_drains_is_left_to_its_successor() -> None:
+    async with laid(ack_seconds=0.3, retry_seconds=(0.0, 0.5, 0.5)) as table:
+        async with table.open() as adapter:
+            await adapter.listen(Scope())
+            root = table.server.post(table.tavern, table.ana, "a thread that nobody knows yet")
+            table.server.post(table.tavern, table.ana, "are you going?", thread=root)
+        assert table.heard.empty()
+        async with table.open():
+            assert {(await table.next()).text for _ in range(2)} == {"a thread that nobody knows yet", "are you going?"}
+            await table.server.wait_for(lambda s: s.unacknowledged == 0)
+
+
 async def test_a_redelivery_is_the_same_message(table: Table) -> None:
     async with table.open():
         said = table.server.post(table.tavern, table.ana, "hello")
