@@ -9,6 +9,7 @@ next one fetches what was said meanwhile.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine
 
 from loguru import logger
@@ -31,6 +32,9 @@ from homunculus.model import AdapterSpec, Address, Message, Reply, Scope
 RENEW_EVERY = 1.0  # seconds between two tries to replace a connection
 RENEW_PATIENCE = 15.0  # seconds in all; then a new session fetches what may have been missed
 AUTOPSY_PATIENCE = 3.0  # seconds to find out whether a lost connection means a dead token
+LEAVING = (
+    60.0  # seconds after it was told to hear nothing any more in which what comes is left to whoever connects next
+)
 LAST_ATTEMPT = 3  # of Slack's deliveries of one event
 
 
@@ -49,6 +53,8 @@ class SlackAdapter:
         self._api_base = spec.setting("api_base")
         # All the mutable state that outlives a message:
         self._scope = Scope()
+        self._emptied = float("-inf")  # when it was told to hear nothing any more
+        self._early: list[tuple[Line, SocketModeRequest]] | None = []  # what came before anybody said what to hear
         self._web: Web | None = None
         self._inbound: Inbound | None = None
         self._parts: _Parts | None = None  # there once we know who we are
@@ -77,7 +83,12 @@ class SlackAdapter:
 
     async def listen(self, scope: Scope) -> frozenset[str]:
         """Hear exactly this from now on; return the places that the bot is not in."""
+        if scope == Scope() != self._scope:
+            self._emptied = time.monotonic()
         self._scope = scope
+        early, self._early = self._early, None
+        for line, request in early or ():
+            self._took(line, request)
         if not scope.places:
             return frozenset()
         try:
@@ -105,8 +116,10 @@ class SlackAdapter:
         finally:
             self._ended.set()
             lines, self._lines = self._lines, []
-            await asyncio.gather(*(line.aclose() for line in lines))
-            await web.aclose()
+            try:
+                await asyncio.gather(*(line.aclose() for line in lines))
+            finally:
+                await web.aclose()
 
     # -- out
 
@@ -232,6 +245,9 @@ class SlackAdapter:
 
     def _took(self, line: Line, request: SocketModeRequest) -> None:
         inbound, parts, payload = self._inbound, self._parts, request.payload
+        if self._early is not None:
+            self._early.append((line, request))
+            return
         if inbound is None or parts is None:
             return
         if request.type == "slash_commands" and self._hears_command(payload):
@@ -239,7 +255,7 @@ class SlackAdapter:
         elif request.type == "events_api" and self._hears_event(payload.get("event") or {}):
             event, last = payload["event"], (request.retry_attempt or 0) >= LAST_ATTEMPT
             inbound.put(line, request, lambda: parts.read(event, last=last))
-        else:
+        elif self._scope != Scope() or time.monotonic() > self._emptied + LEAVING:
             inbound.pass_over(line, request)
 
     def _hears_event(self, event: dict[str, object]) -> bool:

@@ -19,7 +19,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from homunculus.adapters.slack.web import QUIET, Web
 from homunculus.errors import NotReady
 
-PING_EVERY = 10.0  # seconds; a connection without an answer for half of that more is dead
+PING_EVERY = 6.0  # seconds; a connection without an answer for half of that more is dead
 HELLO_PATIENCE = 10.0  # seconds from the address to Slack's hello
 CLOSE_PATIENCE = 2.0  # seconds for a polite goodbye
 
@@ -108,7 +108,7 @@ class Line:
             return
         tasks = [client.message_processor, client.current_session_monitor, client.message_receiver]
         try:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, OSError):  # whatever the other side still says, it is over
                 async with asyncio.timeout(CLOSE_PATIENCE):
                     await client.close()  # type: ignore[no-untyped-call]  # slack-sdk does not annotate it
         finally:

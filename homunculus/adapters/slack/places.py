@@ -129,7 +129,7 @@ class Places:
     async def _direct(self, user: str) -> Address:
         if not _USER.fullmatch(user):
             raise Refused(f"{user!r} is no Slack user; their ids begin with U (profile → ⋮ → Copy member ID)")
-        found = await self._web.call("conversations.open", f"to write to {user}", reads=True, users=user)
+        found = await self._web.call("conversations.open", f"to write to {user}", harmless=True, users=user)
         place = str(found.get("channel", {}).get("id", ""))
         self._mapping.met(place, user)
         return self._mapping.address(place, "im")

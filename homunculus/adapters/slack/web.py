@@ -43,8 +43,13 @@ class Web:
         self.scopes: frozenset[str] = frozenset()
         self._dead = dead
 
-    async def call(self, method: str, what: str, *, reads: bool = False, **arguments: Any) -> Found:
-        """Call a method once; `what` names it for people, `reads` says that doing it twice does no harm."""
+    async def call(
+        self, method: str, what: str, *, reads: bool = False, harmless: bool = False, **arguments: Any
+    ) -> Found:
+        """Call a method once; `what` names it for people.
+
+        What `reads`, or is `harmless` to do twice, is never Uncertain.
+        """
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
             if reads:
@@ -52,7 +57,7 @@ class Web:
             else:
                 response = await self.client.api_call(method, json=given)
         except Exception as error:
-            raise self._fault(error, what, reads=reads) from error
+            raise self._fault(error, what, reads=reads or harmless) from error
         return dict(response.data) if isinstance(response.data, dict) else {}
 
     async def who(self) -> Found:
@@ -75,7 +80,7 @@ class Web:
     async def respond(self, url: str, body: Found, what: str) -> bool:
         """Post to a slash command's response_url; False where it takes nothing any more."""
         try:
-            async with self.session.post(url, json=body) as response:
+            async with self.session.post(url, json=body, proxy=self.client.proxy) as response:
                 if response.status in (404, 410):
                     return False
                 response.raise_for_status()

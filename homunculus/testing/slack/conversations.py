@@ -93,7 +93,7 @@ class ConversationMethods:
         call.needs("im:write")
         people = call.text("users").split(",")
         if len(people) != 1:
-            raise Refusal("not_enough_users" if not people else "too_many_users")
+            raise Refusal("too_many_users")
         user = self._world.users.get(people[0])
         if user is None or user.workspace is not call.bot.workspace:
             raise Refusal("user_not_found")

@@ -77,6 +77,28 @@ async def test_a_name_is_asked_for_once(table: Table) -> None:
     assert len(table.server.calls("users.info")) == 1
 
 
+async def test_a_stranger_whose_name_has_to_be_asked_for_is_not_overtaken(table: Table) -> None:
+    bo = table.server.add_user(table.team, "Bo")
+    async with table.open():
+        table.server.post(table.tavern, table.ana, "I am known")
+        await table.next()
+        table.server.slow("users.info", 0.2)
+        table.server.post(table.tavern, bo, "first")
+        table.server.post(table.tavern, table.ana, "second")
+        assert [(m.text, m.author.name) for m in [await table.next(), await table.next()]] == [
+            ("first", "Bo"),
+            ("second", "Ana"),
+        ]
+
+
+async def test_a_slow_slack_holds_up_names_and_no_messages(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homunculus.adapters.slack.people.PATIENCE", 0.1)
+    table.server.slow("users.info", 0.6)
+    async with table.open():
+        table.server.post(table.tavern, table.ana, "hello")
+        assert (await table.next()).author.name == table.ana.id
+
+
 @pytest.mark.parametrize("how", [{"status": 429}, {"status": 503}, {"error": "missing_scope"}])
 async def test_somebody_who_cannot_be_looked_up_is_called_by_their_id(table: Table, how: dict[str, object]) -> None:
     table.server.fail_next(method="users.info", **how)  # type: ignore[arg-type]
@@ -171,6 +193,19 @@ async def test_whose_a_thread_is_is_found_out_by_the_next_delivery_when_slack_fa
             assert len(table.server.calls("conversations.replies")) == 2
 
 
+async def test_a_message_whose_thread_stays_unknown_is_heard_at_slacks_last_try_all_the_same() -> None:
+    async with laid(ack_seconds=0.2, retry_seconds=(0.0, 0.0, 0.0)) as table:
+        async with table.open() as adapter:
+            await adapter.send(table.address(), part("Who goes there?", persona="webhook"))
+        async with table.open():
+            table.server.fail_next(99, status=503, method="conversations.replies")
+            table.server.post(table.tavern, table.ana, "me", thread=table.said()[0])
+            heard = await table.next()
+            assert (heard.text, heard.mentioned) == ("me", False)
+            await table.server.wait_for(lambda s: s.unacknowledged == 0)
+            assert table.server.undelivered == 0
+
+
 # -- recorded, then acknowledged
 
 
@@ -216,6 +251,34 @@ async def test_what_could_not_be_recorded_comes_again_until_it_is() -> None:
             assert (tries, table.server.undelivered) == (3, 0)
         finally:
             await adapter.aclose()
+
+
+async def test_what_arrives_before_it_is_known_what_to_hear_waits_for_that(table: Table) -> None:
+    adapter = table.adapter()
+    await adapter.open(table.deliver)
+    try:
+        table.server.post(table.tavern, table.ana, "early")
+        direct = table.server.open_dm(table.bot, table.ana)
+        table.server.post(direct, table.ana, "nobody listens here")
+        await table.server.wait_for(lambda s: s.unacknowledged == 2)
+        await adapter.listen(Scope(everything=True))
+        assert (await table.next()).text == "early"
+        await table.server.wait_for(lambda s: s.unacknowledged == 0)
+        assert table.heard.empty()
+    finally:
+        await adapter.aclose()
+
+
+async def test_what_comes_while_it_drains_is_left_to_its_successor() -> None:
+    async with laid(ack_seconds=0.3, retry_seconds=(0.0, 0.5, 0.5)) as table:
+        async with table.open() as adapter:
+            await adapter.listen(Scope())
+            root = table.server.post(table.tavern, table.ana, "a thread that nobody knows yet")
+            table.server.post(table.tavern, table.ana, "are you going?", thread=root)
+        assert table.heard.empty()
+        async with table.open():
+            assert {(await table.next()).text for _ in range(2)} == {"a thread that nobody knows yet", "are you going?"}
+            await table.server.wait_for(lambda s: s.unacknowledged == 0)
 
 
 async def test_a_redelivery_is_the_same_message(table: Table) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -211,6 +212,32 @@ async def test_two_workspaces_live_side_by_side(table: Table) -> None:
         server.post(table.tavern, table.ana, "still here")
         assert (await table.next()).text == "still here"
     assert ([m.text for m in table.said()], [m.text for m in other.said()]) == (["one"], ["two"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors where Linux lists them")
+async def test_sessions_that_come_and_go_leave_no_descriptor_or_task(table: Table) -> None:
+    async def cycle(how: int) -> None:
+        async with table.open() as adapter:
+            await adapter.send(table.address(), part("x"))
+            if how == 1:
+                table.server.disconnect(table.bot)
+                with pytest.raises(NotReady):
+                    await asyncio.wait_for(adapter.closed(), 10)
+            elif how == 2:
+                opened = table.server.opened(table.bot)
+                table.server.refresh(table.bot)
+                await replaced(table, opened)
+        await table.server.wait_for(lambda s: s.connections(table.bot) == 0)
+
+    for how in range(3):
+        await cycle(how)
+    tasks, before = asyncio.all_tasks(), len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(12):
+        await cycle(number % 3)
+    # The server's ends of closed connections go with the next turns of the loop.
+    async with asyncio.timeout(10):
+        while len(list(Path("/proc/self/fd").iterdir())) > before or asyncio.all_tasks() - tasks:  # noqa: ASYNC110 - a closed descriptor tells nobody
+            await asyncio.sleep(0.01)
 
 
 async def test_no_token_or_ticket_is_ever_logged(table: Table, caplog: pytest.LogCaptureFixture) -> None:

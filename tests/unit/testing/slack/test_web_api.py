@@ -237,6 +237,9 @@ async def test_a_reaction_is_put_once(stage: Stage) -> None:
     assert (await react(ts="yesterday")).error == "bad_timestamp"
     assert (await react(ts="1.000000")).error == "message_not_found"
     assert (await react(channel="C0NOWHERE")).error == "channel_not_found"
+    assert (await react(name=7)).error == "invalid_arguments"  # type: ignore[arg-type]  # what is refused
+    stage.server.leave(stage.tavern, stage.bot)
+    assert (await react("eyes")).error == "not_in_channel"
 
 
 # -- reading
