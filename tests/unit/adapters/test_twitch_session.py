@@ -361,3 +361,24 @@ async def test_an_id_server_in_trouble_is_not_ready(table: Table, status: int | 
     with pytest.raises(NotReady):
         await adapter.open(table.deliver)
     await adapter.aclose()
+
+
+async def test_what_is_opened_and_closed_again_and_again_leaves_no_descriptor(table: Table) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("this system does not list descriptors")
+    counts = []
+    for number in range(8):
+        async with table.open(scope=places("tavern", "harbour")):
+            if number % 2:
+                table.server.reconnect(table.bot)
+                table.server.say(table.tavern, table.ana, "in mid-move")
+        bad = table.adapter(oauth_token="unknowntoken")
+        with pytest.raises(Refused):
+            await bad.open(table.deliver)
+        await bad.aclose()
+        await table.server.wait_for(lambda server: not server._eventsub.sessions)
+        counts.append(descriptors())
+    assert max(counts[2:]) <= max(counts[:2]) + 1, counts
