@@ -141,6 +141,28 @@ class DiscordWorld(AdapterWorld):
     async def reacted(self, address: Address, message_id: str) -> None:
         await self.server.wait_for(lambda server: server.reactions(self.said[message_id]) == {"✅": [self.bot.user_id]})
 
+    async def give(self, place: str, command: str) -> str:
+        words = next(one for one in self.server.commands(self.bot) if command.startswith(one))
+        values = command.removeprefix(words).split()
+        given = self.server.command(self.channels[place], self.ana, words, {"mode": values[0]} if values else {})
+        return str(given.id)
+
+    async def told(self, address: Address, count: int) -> list[str]:
+        def answers() -> list[str]:
+            given = self.server.interactions(self.channels[address.place])
+            return [answer.content for one in given for answer in one.answers]
+
+        await self.server.wait_for(lambda _: len(answers()) >= count)
+        return answers()
+
+    def offered(self) -> tuple[int, list[str]]:
+        return self.server.command_writes(self.bot), self.server.commands(self.bot)
+
+    async def whispered(self, address: Address, count: int) -> list[str]:
+        channel = self.channels[address.place]
+        await self.server.wait_for(lambda server: len(server.whispers(channel, self.ana)) >= count)
+        return [message.content for message in self.server.whispers(channel, self.ana)]
+
     async def shown_as(self, address: Address, message_id: str) -> str:
         return next(post.username for post in self._posts(address) if str(post.id) == message_id)
 

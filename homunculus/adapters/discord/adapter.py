@@ -6,21 +6,23 @@ Owns its session's life, its scope and the messages on their way in; never route
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 
 import discord
 from loguru import logger
 
 from homunculus.adapters.discord import faults, posting
+from homunculus.adapters.discord.commands import Catalogue
 from homunculus.adapters.discord.inbound import Inbound
+from homunculus.adapters.discord.interactions import Interactions
 from homunculus.adapters.discord.mapping import Mapping
 from homunculus.adapters.discord.persona import Personas
 from homunculus.adapters.discord.session import Session
 from homunculus.errors import HomunculusError, NotReady, Refused
 from homunculus.interfaces import Deliver
-from homunculus.model import AdapterSpec, Address, Message, Reply, Scope
+from homunculus.model import AdapterSpec, Address, CommandSpec, Message, Reply, Scope
 
 OPEN_PATIENCE = 60.0  # seconds from the first request to READY
 GUILD_PATIENCE = 2.0  # seconds without a new guild after which one in an outage no longer holds up the rest
@@ -31,10 +33,10 @@ FETCHES = 20  # unknown places looked up one by one; beyond that they count as u
 
 
 class DiscordAdapter:
-    """One Discord bot: an `Adapter` with `typing`, `react`, `edit`, `history`, `persona`, and a nonce that Discord enforces."""
+    """One Discord bot: an `Adapter` with every ability, and a nonce that Discord enforces."""
 
     limit, edit_every = posting.LIMIT, posting.EDIT_EVERY
-    abilities = frozenset({"typing", "react", "edit", "history", "nonce", "persona"})
+    abilities = frozenset({"typing", "react", "edit", "history", "nonce", "persona", "commands", "private"})
 
     def __init__(self, spec: AdapterSpec) -> None:
         self.key = spec.key
@@ -46,6 +48,8 @@ class DiscordAdapter:
         self._scope = Scope()
         self._inbound: Inbound | None = None
         self._session: Session | None = None
+        self._catalogue: Catalogue | None = None
+        self._interactions: Interactions | None = None
         self._running: asyncio.Task[None] | None = None
         self._mapping: Mapping | None = None  # there from READY on
         self._personas: Personas | None = None  # likewise
@@ -60,8 +64,9 @@ class DiscordAdapter:
         """Log in and return once the guilds have arrived."""
         if not self._token or not self._token.isascii() or not self._token.isprintable() or " " in self._token:
             raise Refused(f"the token of {self.key} is empty or holds characters that no Discord token has")
-        self._inbound = Inbound(self.key, deliver)
         self._session = session = Session(*self._endpoints, self._listeners())
+        self._catalogue, self._interactions = Catalogue(session), Interactions(session, self.key)
+        self._inbound = Inbound(self.key, self._interactions.watched(deliver))
         self._running = asyncio.create_task(session.start(self._token), name=f"{self.key} session")
         self._running.add_done_callback(self._session_ended)
         try:
@@ -97,29 +102,43 @@ class DiscordAdapter:
             return
         self._calm()
         try:
+            if self._interactions is not None:
+                await self._interactions.let_go()
             await session.shut(self._running)
         finally:
             self._ended.set()
+            if self._interactions is not None:
+                await self._interactions.aclose()
             if self._inbound is not None:
                 await self._inbound.aclose()
 
     # -- out
 
     async def send(self, address: Address, reply: Reply) -> str:
-        """Post one reply; the id Discord gave it."""
-        try:
-            return await self._speaking().send(address, reply)
-        except HomunculusError as fault:
-            self._notice(fault)
-            raise
+        """Post one reply, as the answer of the command that it quotes where it quotes one; the id Discord gave it."""
+        with self._noticing():
+            personas, interactions = self._speaking()
+            return await interactions.answer(reply) or await personas.send(address, reply)
 
     async def edit(self, address: Address, message_id: str, reply: Reply) -> None:
         """Change the text of a post."""
-        try:
-            await self._speaking().edit(address, message_id, reply)
-        except HomunculusError as fault:
-            self._notice(fault)
-            raise
+        with self._noticing():
+            personas, interactions = self._speaking()
+            if not await interactions.edit(message_id, reply):
+                await personas.edit(address, message_id, reply)
+
+    async def whisper(self, message: Message, text: str) -> bool:
+        """Answer a command so that its author alone sees it; False for what was typed: Discord has nothing private for that."""
+        with self._noticing():
+            _, interactions = self._speaking()
+            return await interactions.whisper(message.id, text)
+
+    async def offer(self, commands: tuple[CommandSpec, ...]) -> None:
+        """Make exactly these the commands that Discord completes after a `/`."""
+        with self._noticing():
+            self._connected()
+            if self._catalogue is not None:
+                await self._catalogue.offer(commands)
 
     async def locate(self, target: str) -> Address:
         """Return a channel or thread by its id, or with `dm:<user>` the direct conversation with a user."""
@@ -142,11 +161,8 @@ class DiscordAdapter:
 
     async def react(self, address: Address, message_id: str) -> None:
         """Put a ✅ on a message."""
-        try:
+        with self._noticing():
             await posting.react(self._connected(), address, message_id)
-        except HomunculusError as fault:
-            self._notice(fault)
-            raise
 
     async def history(self, address: Address, after: str | None, limit: int) -> AsyncIterator[Message]:
         """Yield what was said, oldest first: the first `limit` after a message, or the last `limit` of all."""
@@ -192,6 +208,7 @@ class DiscordAdapter:
             "resumed": self._calm,
             "disconnect": self._on_disconnect,
             "message": self._on_message,
+            "interaction": self._on_interaction,
             "raw_message_edit": self._on_edit,
             "raw_message_delete": lambda event: self._on_delete(event, [event.message_id]),
             "raw_bulk_message_delete": lambda event: self._on_delete(event, sorted(event.message_ids)),
@@ -233,6 +250,14 @@ class DiscordAdapter:
         self._ended.set()
         self._progress.set()
 
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except HomunculusError as fault:
+            self._notice(fault)
+            raise
+
     def _notice(self, fault: HomunculusError) -> None:
         if isinstance(fault, faults.BadToken):
             # Discord may leave the socket of a revoked token open for a while.
@@ -241,8 +266,20 @@ class DiscordAdapter:
     # -- in
 
     def _on_message(self, message: discord.Message) -> None:
-        if self._mapping is not None and self._hears(message.channel):
+        # An answer to a command that is still thought about says nothing yet, and a private one is not for the others.
+        unsaid = message.flags.loading or message.flags.ephemeral
+        if self._mapping is not None and not unsaid and self._hears(message.channel):
             self._hand_over(self._mapping.message(message))
+
+    def _on_interaction(self, interaction: discord.Interaction) -> None:
+        catalogue, interactions = self._catalogue, self._interactions
+        if interaction.type is not discord.InteractionType.application_command or catalogue is None:
+            return
+        line, private = catalogue.read(interaction.data or {})
+        message = self._mapping.command(interaction, line) if self._mapping is not None else None
+        heard = message if message is not None and self._admits(message.address) else None
+        if interactions is not None:
+            interactions.receive(interaction, heard, self._hand_over, private=private)
 
     def _on_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         if self._mapping is not None and self._hears(event.message.channel):
@@ -255,13 +292,16 @@ class DiscordAdapter:
             return
         for message_id in message_ids:
             message = self._mapping.deletion(message_id, event.channel_id, event.guild_id)
-            if self._in_scope(message.address.place, message.address.parent, direct=message.address.direct):
+            if self._admits(message.address):
                 self._hand_over(message)
 
     def _hears(self, channel: discord.abc.MessageableChannel) -> bool:
         parent = str(channel.parent_id) if isinstance(channel, discord.Thread) else None
         direct = isinstance(channel, discord.DMChannel) and not self._is_group(channel.id)
         return self._in_scope(str(channel.id), parent, direct=direct)
+
+    def _admits(self, address: Address) -> bool:
+        return self._in_scope(address.place, address.parent, direct=address.direct)
 
     def _in_scope(self, place: str, parent: str | None, *, direct: bool) -> bool:
         scope = self._scope
@@ -286,10 +326,10 @@ class DiscordAdapter:
             raise NotReady(f"{self.key} is not connected")
         return self._mapping
 
-    def _speaking(self) -> Personas:
-        if self._session is None or self._personas is None:
+    def _speaking(self) -> tuple[Personas, Interactions]:
+        if self._session is None or self._personas is None or self._interactions is None:
             raise NotReady(f"{self.key} is not connected")
-        return self._personas
+        return self._personas, self._interactions
 
     async def _fetched(self, session: Session, place: str) -> bool:
         try:

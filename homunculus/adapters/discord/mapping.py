@@ -68,6 +68,22 @@ class Mapping:
             kind=kind,
         )
 
+    def command(self, interaction: discord.Interaction, line: str) -> Message | None:
+        """Return a command that was given in Discord's own way, or None where we cannot tell in which place."""
+        channel, guild_id = interaction.channel, interaction.guild_id
+        if channel is None:
+            return None
+        parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
+        return Message(
+            id=str(interaction.id),
+            address=self._address(channel.id, guild_id, parent_id, channel, interaction.user.id),
+            author=Author(str(interaction.user.id), interaction.user.display_name, bot=interaction.user.bot),
+            text=f"/{line}",
+            mentioned=True,
+            time=interaction.created_at.timestamp(),
+            command=line,
+        )
+
     def edit(self, event: discord.RawMessageUpdateEvent) -> Message | None:
         """Return the new version of a message, or None when only Discord changed it (a link's preview)."""
         return None if event.message.edited_at is None else self.message(event.message, "edited")

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import Any
 
 import discord
@@ -49,7 +48,7 @@ class Personas:
         """Post one reply and return its id."""
         if reply.persona not in ("webhook", "auto"):
             return await posting.send(self._session, address, reply)
-        plain = replace(reply, persona="prefix" if reply.persona == "webhook" else "off")
+        plain = posting.plain(reply)
         place = self._place(address)
         if place is None or reply.id in self._plain:
             return await self._send_plain(address, plain)
@@ -70,8 +69,7 @@ class Personas:
                 return await self._rewrite(hook, address, message_id, reply)
         except Exception as error:
             raise faults.of_request(error, f"an edit of {reply.author}") from error
-        plain = replace(reply, persona="prefix" if reply.persona == "webhook" else "off")
-        return await posting.edit(self._session, address, message_id, plain)
+        return await posting.edit(self._session, address, message_id, posting.plain(reply))
 
     async def _author(self, address: Address, message_id: str) -> Hook | None:
         """Return the webhook that made a post; None where the bot made it. A new session asks Discord."""

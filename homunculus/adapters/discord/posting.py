@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import discord
 from loguru import logger
@@ -94,6 +95,11 @@ def number(place: str) -> int:
 def nonce(reply_id: str) -> str:
     """Derive Discord's nonce (at most 25 characters) from a reply's id, the same for every try."""
     return hashlib.blake2s(reply_id.encode(), digest_size=12).hexdigest()
+
+
+def plain(reply: Reply) -> Reply:
+    """Return a reply as the bot itself can post it, without a name and face of its own."""
+    return replace(reply, persona="prefix" if reply.persona in ("webhook", "prefix") else "off")
 
 
 def shown(reply: Reply) -> str:

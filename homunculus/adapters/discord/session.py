@@ -32,13 +32,13 @@ CLOSE_PATIENCE = 3.0  # seconds for each of the two polite goodbyes
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
 _ONCE = object()  # marks a request that must not be repeated when its fate is unknown
-_TOKEN = re.compile(r"(/webhooks/\d+/|\b\d{15,}\+)[^/?\s+]+")
+_TOKEN = re.compile(r"(/(?:webhooks|interactions)/\d+/|\b\d{15,}\+)[^/?\s+]+")
 
 Listener = Callable[..., None]
 
 
 class _Discreet(logging.Filter):
-    """Takes the tokens of webhooks out of what discord.py logs: they stand in addresses and in answers."""
+    """Takes the tokens of webhooks and commands out of what discord.py logs: they stand in addresses, answers and events."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -52,7 +52,8 @@ def _discreet(one: object) -> object:
     return "…" if isinstance(one, dict | list) else one
 
 
-logging.getLogger("discord.http").addFilter(_Discreet())
+for _talker in ("discord.http", "discord.gateway"):
+    logging.getLogger(_talker).addFilter(_Discreet())
 
 
 def intents() -> discord.Intents:

@@ -11,12 +11,25 @@
 It refuses what Discord refuses, with Discord's status, code and words, and answers `application/json` exactly. Ids are
 integers in Python and strings on the wire. Everything runs on the loop that started it; call it from there only.
 
-Not modelled: slash commands, voice, member chunks, custom emoji, polls, stickers, forwards.
+Not modelled: commands of one guild, components and modals, voice, member chunks, custom emoji, polls, stickers, forwards.
 """
 
 from homunculus.testing.discord.hub import Typing
+from homunculus.testing.discord.interactions import Interaction
 from homunculus.testing.discord.rest import Request
 from homunculus.testing.discord.server import DiscordServer
 from homunculus.testing.discord.world import Attachment, Bot, Channel, Guild, Message, User, Webhook
 
-__all__ = ["Attachment", "Bot", "Channel", "DiscordServer", "Guild", "Message", "Request", "Typing", "User", "Webhook"]
+__all__ = [
+    "Attachment",
+    "Bot",
+    "Channel",
+    "DiscordServer",
+    "Guild",
+    "Interaction",
+    "Message",
+    "Request",
+    "Typing",
+    "User",
+    "Webhook",
+]

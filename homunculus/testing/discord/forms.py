@@ -60,13 +60,19 @@ async def read_form(request: web.Request) -> tuple[Json, list[Upload]]:
     raise invalid_form("", "CONTENT_TYPE_INVALID", text)
 
 
-def parse_object(raw: bytes) -> Json:
-    """Parse strictly: UTF-8, no NaN, no lone surrogate, an object at the top."""
+def parse_json(raw: bytes) -> Any:
+    """Parse strictly: UTF-8, no NaN, no lone surrogate."""
     try:
         value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as exc:
         raise refuse(INVALID_JSON) from exc
+    return value
+
+
+def parse_object(raw: bytes) -> Json:
+    """Parse strictly, with an object at the top."""
+    value = parse_json(raw)
     if not isinstance(value, dict):
         raise invalid_form("", "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
     return value

@@ -52,8 +52,10 @@ class Hub:
         self._tell_message("MESSAGE_CREATE", message)
         return message
 
-    def edited(self, message: Message) -> None:
-        message.edited = datetime.now(UTC)
+    def edited(self, message: Message, *, mark: bool = True) -> None:
+        """Tell of a change; without the mark where people do not see it as one."""
+        if mark:
+            message.edited = datetime.now(UTC)
         self._tell_message("MESSAGE_UPDATE", message)
 
     def delete(self, message: Message) -> None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from aiohttp import web
 
+from homunculus.testing.discord.commands import CommandRoutes
 from homunculus.testing.discord.door import Door
 from homunculus.testing.discord.faults import Fault, Faults
 from homunculus.testing.discord.gateway import Gateway, GatewaySettings
 from homunculus.testing.discord.hub import Hub, Typing
+from homunculus.testing.discord.interactions import Interaction, Interactions
 from homunculus.testing.discord.limits import Rate
 from homunculus.testing.discord.mentions import Allowed, resolve
 from homunculus.testing.discord.message_routes import MessageRoutes
@@ -45,6 +47,7 @@ class DiscordServer:
     None, the default, does not slow a throughput test down; `webhook_rate` is the same for posts through one webhook,
     Discord's own being `(5, 2.0)`. `heartbeat_interval`, `resume_window` and `nonce_window`
     are seconds; `session_limit` is IDENTIFYs a day and bot: one more resets the token, as Discord does.
+    `interaction_patience` is the seconds in which a command is to be answered first, `interaction_life` those in which it can be.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class DiscordServer:
         resume_window: float = 180.0,
         nonce_window: float = 180.0,
         session_limit: int = 1000,
+        interaction_patience: float = 3.0,
+        interaction_life: float = 900.0,
     ) -> None:
         settings = GatewaySettings(heartbeat_interval, resume_window, session_limit)
         self._world = World()
@@ -63,6 +68,9 @@ class DiscordServer:
         self._hub = Hub(self._world, self._gateway, self._changed, nonce_window)
         self._faults = Faults()
         self._front = Front(self._world, self._faults, message_rate, self._changed, webhook_rate)
+        self._commands = CommandRoutes(self._front, self._world.snowflakes)
+        patience, life = interaction_patience, interaction_life
+        self._interactions = Interactions(self._hub, self._front, self._commands, patience, life)
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
         self._waiting: set[asyncio.Future[None]] = set()
@@ -101,6 +109,8 @@ class DiscordServer:
         app = web.Application(middlewares=[self._front.middleware], client_max_size=MAX_REQUEST)
         Routes(self._hub, self._gateway, self._front).add_to(app, PREFIX)
         MessageRoutes(self._hub, self._front).add_to(app, PREFIX)
+        self._commands.add_to(app, PREFIX)
+        self._interactions.add_to(app, PREFIX)  # before those of webhooks, which would take any token
         WebhookRoutes(self._hub, self._front).add_to(app, PREFIX)
         app.router.add_get("/attachments/{id:[0-9]+}/{filename}", self._download)
         app.router.add_get("/", self._gateway.handle)
@@ -232,8 +242,7 @@ class DiscordServer:
         A reply mentions the author it answers, as Discord's own client does.
         """
         person = _account(author)
-        if channel.type == PRIVATE and person not in channel.recipients:
-            raise ValueError(f"{person.name} is not in this private channel; open one with server.open_dm(bot, user)")
+        _check_presence(channel, person)
         missing = [one for one in map(_account, mentions) if f"<@{one.id}>" not in content]
         content = " ".join([*(f"<@{one.id}>" for one in missing), content]).strip()
         mint = self._world.snowflakes.mint
@@ -266,6 +275,32 @@ class DiscordServer:
         """Begin to type as a person: connected bots with the typing intent get TYPING_START."""
         self._hub.typing(channel, _account(author))
 
+    def command(
+        self,
+        channel: Channel,
+        author: User,
+        words: str,
+        values: Mapping[str, str] | None = None,
+        *,
+        bot: Bot | None = None,
+    ) -> Interaction:
+        """Give a command (`npc mode`, `{"mode": "always"}`) as a person does with a `/`; ValueError where nobody offers it.
+
+        `bot` names one where several offer it.
+        """
+        _check_presence(channel, author)
+        guild = self._world.guilds.get(channel.guild_id or 0)
+        here = [
+            one
+            for one in self._world.bots.values()
+            if (one.user_id in guild.roles if guild else one.user in channel.recipients)
+            and words in self._commands.words(one)
+            and bot in (None, one)
+        ]
+        if len(here) != 1:
+            raise ValueError(f"{len(here)} bots offer /{words} here; {bot.name if bot else 'one'} was to")
+        return self._interactions.give(here[0], channel, author, words, values or {})
+
     # -- what the server saw
 
     @property
@@ -280,6 +315,31 @@ class DiscordServer:
     def webhooks(self, channel: Channel) -> list[Webhook]:
         """List the webhooks of a channel, oldest first."""
         return self._world.webhooks_of(channel)
+
+    def commands(self, bot: Bot) -> list[str]:
+        """List what people can complete of a bot's commands: `npc status`, `whoami`."""
+        return self._commands.words(bot)
+
+    def command_reads(self, bot: Bot) -> int:
+        """Count how often a bot asked which commands it offers."""
+        return self._commands.reads[bot.application_id]
+
+    def command_writes(self, bot: Bot) -> int:
+        """Count how often a bot changed which commands it offers."""
+        return self._commands.writes[bot.application_id]
+
+    def interactions(self, channel: Channel) -> list[Interaction]:
+        """List the commands that were given in a channel, oldest first, each with the answers its author sees."""
+        return [one for one in self._interactions.all if one.channel is channel]
+
+    def whispers(self, channel: Channel, user: User) -> list[Message]:
+        """List the answers in a channel that one person sees and nobody else, oldest first."""
+        mine = (one.whispers for one in self.interactions(channel) if one.user is user)
+        return sorted((message for messages in mine for message in messages), key=lambda message: message.id)
+
+    def unanswered(self, interaction: Interaction) -> bool:
+        """Tell whether its author reads that the application did not respond."""
+        return self._interactions.failed(interaction)
 
     def reactions(self, message: Message) -> dict[str, list[int]]:
         """Map each emoji to the ids of the users who reacted with it."""
@@ -376,12 +436,12 @@ class DiscordServer:
             socket.unmute()
 
     def duplicate(self, bot: Bot, n: int = 1) -> None:
-        """Dispatch each of the next `n` message events twice, under two sequence numbers."""
+        """Dispatch each of the next `n` messages or commands twice, under two sequence numbers."""
         for session in self._gateway.sessions_of(bot):
             session.doubling += n
 
     def reorder(self, bot: Bot, n: int = 1) -> None:
-        """Dispatch each of the next `n` message events after the one that follows it, a quarter of a second late at most."""
+        """Dispatch each of the next `n` messages or commands after the one that follows it, a quarter of a second late at most."""
         for session in self._gateway.sessions_of(bot):
             session.swapping += n
 
@@ -427,6 +487,11 @@ class DiscordServer:
 
 def _account(one: User | Bot) -> User:
     return one.user if isinstance(one, Bot) else one
+
+
+def _check_presence(channel: Channel, person: User) -> None:
+    if channel.type == PRIVATE and person not in channel.recipients:
+        raise ValueError(f"{person.name} is not in this private channel; open one with server.open_dm(bot, user)")
 
 
 def _source(predicate: Callable[..., Any]) -> str:

@@ -53,7 +53,7 @@ class Session:
         self.detached_at: float | None = None
         self._numbers = itertools.count(1)
         self.last = 0
-        self.doubling = self.swapping = 0  # of how many message events to come
+        self.doubling = self.swapping = 0  # of how many events of messages and commands to come
         self._held: tuple[str, Json] | None = None
         self._replay: deque[tuple[int, str]] = deque(maxlen=REPLAY_LENGTH)
 
@@ -67,7 +67,7 @@ class Session:
 
     def push(self, event: str, payload: Json) -> None:
         """Number an event, keep it for a resume, and send it where somebody listens: late or twice where a test asked for it."""
-        said = event.startswith("MESSAGE_")
+        said = event.startswith(("MESSAGE_", "INTERACTION_"))
         if said and self.swapping and self._held is None:
             self.swapping -= 1
             self._held = (event, payload)

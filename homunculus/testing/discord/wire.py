@@ -252,7 +252,7 @@ def message(world: World, one: Message, reader: Bot, *, content: bool, base: str
     body: Json = {
         "id": str(one.id),
         "channel_id": str(one.channel_id),
-        "type": 0 if one.reference is None else 19,
+        "type": _type(one),
         "author": _author(one),
         "content": one.content if shown else "",
         "embeds": one.embeds if shown else [],
@@ -274,9 +274,24 @@ def message(world: World, one: Message, reader: Bot, *, content: bool, base: str
         body["webhook_id"] = str(one.webhook_id)
     if one.application_id is not None:
         body["application_id"] = str(one.application_id)
+    if one.interaction is not None:
+        body["interaction_metadata"] = _interaction(one.interaction, one.guild_id)
     if one.reference is not None:
         body |= _reply(world, one, reader, content=content, base=base, depth=depth)
     return body
+
+
+def _type(one: Message) -> int:
+    if one.interaction is not None and one.interaction[2] is None:
+        return 20
+    return 0 if one.reference is None else 19
+
+
+def _interaction(given: tuple[int, User, int | None], guild_id: int | None) -> Json:
+    number, who, original = given
+    body: Json = {"id": str(number), "type": 2, "user": user(who)}
+    body["authorizing_integration_owners"] = {"0": str(guild_id or 0)}
+    return body if original is None else {**body, "original_response_message_id": str(original)}
 
 
 def _author(one: Message) -> Json:

@@ -124,7 +124,8 @@ class Message:
     """A posted message; `pinged` are the users it notified, `mentions` those its payload lists.
 
     One that came through a webhook has its `webhook_id`, the `application_id` of the bot that made the webhook, and an
-    `avatar`: the address it was sent with, or the hash of the webhook's own picture.
+    `avatar`: the address it was sent with, or the hash of the webhook's own picture. One that answers a command has its
+    `interaction`: the interaction's id, who gave it, and the id of its first answer where this is a later one.
     """
 
     id: int
@@ -147,6 +148,7 @@ class Message:
     webhook_id: int | None = None
     application_id: int | None = None
     avatar: str | None = None
+    interaction: tuple[int, User, int | None] | None = None
 
     @property
     def username(self) -> str:
