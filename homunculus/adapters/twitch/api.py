@@ -95,8 +95,12 @@ def _words(body: Any) -> str:
 
 
 def _after(answer: aiohttp.ClientResponse) -> float | None:
-    """Read for how long Twitch wants to be left alone: it names the second at which points are there again."""
+    """Read for how long Twitch wants to be left alone: it names the second at which points are there again.
+
+    None where points are left: then another limit was met, and waiting does not help.
+    """
     reset = answer.headers.get("Ratelimit-Reset", "")
-    if answer.status != 429 or not reset.isdecimal():
+    left = answer.headers.get("Ratelimit-Remaining", "0")
+    if answer.status != 429 or not reset.isdecimal() or left != "0":
         return None
     return min(max(int(reset) - time.time(), 1.0), 120.0)

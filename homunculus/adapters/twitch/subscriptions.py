@@ -24,6 +24,7 @@ from homunculus.errors import NotReady, Refused
 CHECK_EVERY = 30.0  # seconds between two looks at what Twitch lists
 VALIDATE_EVERY = 3300.0  # seconds; Twitch wants a token looked at every hour
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two tries to subscribe, doubled each time
+ASK_AGAIN = 600.0  # seconds until a chat is asked for again that was refused: a ban may be lifted
 LISTEN_PATIENCE = 20.0  # seconds until what is asked for must be heard
 AT_ONCE = 8  # requests
 KIND = "channel.chat.message"
@@ -44,7 +45,7 @@ class Subscriptions:
         self._road = asyncio.Semaphore(AT_ONCE)
         self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._validated = time.monotonic()
+        self._validated = self._asked = time.monotonic()
 
     @property
     def wanted(self) -> Mapping[str, str]:
@@ -134,6 +135,8 @@ class Subscriptions:
         """Find out what was lost without a word, then agree again."""
         if not self._wanted and not self._held:
             return
+        if time.monotonic() - self._asked >= ASK_AGAIN:
+            self._asked, self._refused = time.monotonic(), {}
         async with self._changing:
             lost = await self._unlisted()
             for number in lost:
@@ -162,7 +165,7 @@ class Subscriptions:
                 return
             if session != self._session:
                 self._held = await self._found(session)  # everything after a move, nothing after a loss
-                self._session = session
+                self._session, self._refused = session, {}
             missing = [one for one in self._wanted if one not in self._held and one not in self._refused]
             await self._all(partial(self._subscribe, session), missing)
             await self._all(self._unsubscribe, [one for one in self._held if one not in self._wanted])
@@ -198,14 +201,20 @@ class Subscriptions:
         except Failed as error:
             if error.status == 409:
                 self._held |= await self._found(session)  # an earlier try arrived, and its answer did not
-            elif error.status == 403:
-                self._refused[number] = error.said
+            elif error.status == 403 or (error.status == 429 and error.after is None):
+                self._refuse(number, error.said)  # banned there, or more chats than Twitch lets one account hear
             elif error.status == 400:
                 raise NotReady(f"Twitch refused {what}: {error.said}") from error  # the session has just ended
             else:
                 raise faults.of_question(error, what) from error
         except Exception as error:
             raise faults.of_question(error, what) from error
+
+    def _refuse(self, number: str, why: str) -> None:
+        self._refused[number] = why
+        logger.bind(adapter=self.key, channel=self._wanted.get(number, number), reason=why).warning(
+            "Twitch does not let us hear a channel"
+        )
 
     async def _unsubscribe(self, number: str) -> None:
         try:

@@ -223,6 +223,28 @@ async def test_a_ban_ends_one_channel_and_not_the_others(table: Table) -> None:
         await hears_again(table, "harbour")
 
 
+async def test_a_lifted_ban_is_found_out(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homunculus.adapters.twitch.subscriptions.CHECK_EVERY", 0.1)
+    monkeypatch.setattr("homunculus.adapters.twitch.subscriptions.ASK_AGAIN", 0.2)
+    table.server.ban(table.harbour, table.bot)
+    async with table.open(scope=places("tavern", "harbour")):
+        table.harbour.banned.clear()
+        await hears_again(table, "harbour")
+
+
+async def test_more_channels_than_twitch_allows_cost_only_those(tmp_path: Path) -> None:
+    async with laid(tmp_path, max_subscriptions=1) as table, table.open(scope=places("tavern")) as adapter:
+        assert await adapter.listen(places("tavern", "harbour")) == {"harbour"}
+        await hears_again(table)
+        assert alive(adapter)
+
+
+async def test_points_that_are_spent_are_waited_for(table: Table) -> None:
+    table.server.fail_next(1, 429, "/subscriptions", method="POST", retry_after=0.0)
+    async with table.open():
+        await hears_again(table)
+
+
 async def test_a_connection_with_nothing_to_hear_may_end_and_is_made_when_there_is(tmp_path: Path) -> None:
     async with laid(tmp_path, unused=0.2) as table, table.open(scope=Scope()) as adapter:
         await table.server.wait_for(lambda server: server.welcomes == 1 and not server._eventsub.sessions)
