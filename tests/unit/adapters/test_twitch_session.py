@@ -59,9 +59,10 @@ async def test_a_move_loses_nothing_and_subscribes_to_nothing_again(table: Table
         for _ in range(3):
             welcomes = table.server.welcomes
             table.server.reconnect(table.bot)
-            while table.server.welcomes == welcomes:
-                said.append(table.server.say(table.tavern, table.ana, f"line {len(said)}").id)
-                await asyncio.sleep(0)
+            async with asyncio.timeout(20):
+                while table.server.welcomes == welcomes:
+                    said.append(table.server.say(table.tavern, table.ana, f"line {len(said)}").id)
+                    await asyncio.sleep(0)
             said.append(table.server.say(table.tavern, table.ana, f"line {len(said)}").id)
             await table.server.wait_for(lambda server: server.connections(table.bot) == 1)
         heard = {(await table.next()).id for _ in said}
