@@ -12,6 +12,8 @@ import aiohttp
 from twitchio.authentication.oauth import OAuth
 from twitchio.http import Route, json_or_text
 
+from homunculus.errors import NotReady
+
 REQUEST_PATIENCE = aiohttp.ClientTimeout(total=20.0, sock_connect=10.0)  # seconds
 
 
@@ -36,6 +38,7 @@ class Api(OAuth):
     def __init__(self, api_base: str, auth_base: str, *, client_id: str = "", client_secret: str = "") -> None:
         super().__init__(client_id=client_id, client_secret=client_secret or None)
         self.access = ""
+        self._shut = False
         self._bases = {Route.BASE: api_base or Route.BASE, Route.ID_BASE: auth_base or Route.ID_BASE}
 
     def identify(self, client_id: str) -> None:
@@ -52,6 +55,8 @@ class Api(OAuth):
 
         twitchio tries again by itself after a 503, and nobody knows whether the first try arrived.
         """
+        if self._shut:
+            raise NotReady("the connection to Twitch is closed")
         if not self._session_set:
             self._session = aiohttp.ClientSession(timeout=REQUEST_PATIENCE, cookie_jar=aiohttp.DummyCookieJar())
             self._session_set = True
@@ -66,6 +71,11 @@ class Api(OAuth):
             if answer.status >= 400:
                 raise Failed(answer.status, _words(body), _after(answer))
             return None if answer.status == 204 else body
+
+    async def close(self) -> None:
+        """Free everything; no request begins from now on. Safe twice."""
+        self._shut = True
+        await super().close()
 
     async def listing(self, path: str, **params: str) -> list[dict[str, Any]]:
         """Fetch every page of a list."""
@@ -85,8 +95,12 @@ def _words(body: Any) -> str:
 
 
 def _after(answer: aiohttp.ClientResponse) -> float | None:
-    """Read for how long Twitch wants to be left alone: it names the second at which points are there again."""
+    """Read for how long Twitch wants to be left alone: it names the second at which points are there again.
+
+    None where points are left: then another limit was met, and waiting does not help.
+    """
     reset = answer.headers.get("Ratelimit-Reset", "")
-    if answer.status != 429 or not reset.isdecimal():
+    left = answer.headers.get("Ratelimit-Remaining", "0")
+    if answer.status != 429 or not reset.isdecimal() or left != "0":
         return None
     return min(max(int(reset) - time.time(), 1.0), 120.0)

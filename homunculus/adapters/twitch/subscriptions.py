@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -23,7 +24,9 @@ from homunculus.errors import NotReady, Refused
 CHECK_EVERY = 30.0  # seconds between two looks at what Twitch lists
 VALIDATE_EVERY = 3300.0  # seconds; Twitch wants a token looked at every hour
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two tries to subscribe, doubled each time
+ASK_AGAIN = 600.0  # seconds until a chat is asked for again that was refused: a ban may be lifted
 LISTEN_PATIENCE = 20.0  # seconds until what is asked for must be heard
+AT_ONCE = 8  # requests
 KIND = "channel.chat.message"
 
 
@@ -39,9 +42,10 @@ class Subscriptions:
         self._refused: dict[str, str] = {}  # the broadcaster's id → why
         self._session: str | None = None  # the one that `_held` belongs to
         self._changing = asyncio.Lock()
+        self._road = asyncio.Semaphore(AT_ONCE)
         self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._validated = time.monotonic()
+        self._validated = self._asked = time.monotonic()
 
     @property
     def wanted(self) -> Mapping[str, str]:
@@ -131,6 +135,8 @@ class Subscriptions:
         """Find out what was lost without a word, then agree again."""
         if not self._wanted and not self._held:
             return
+        if time.monotonic() - self._asked >= ASK_AGAIN:
+            self._asked, self._refused = time.monotonic(), {}
         async with self._changing:
             lost = await self._unlisted()
             for number in lost:
@@ -158,17 +164,27 @@ class Subscriptions:
                     raise NotReady("the connection to EventSub is being made anew")
                 return
             if session != self._session:
-                await self._adopt(session)
-            for number in [one for one in self._wanted if one not in self._held and one not in self._refused]:
-                await self._subscribe(session, number)
-            for number in [one for one in self._held if one not in self._wanted]:
-                await self._unsubscribe(number)
+                self._held = await self._found(session)  # everything after a move, nothing after a loss
+                self._session, self._refused = session, {}
+            missing = [one for one in self._wanted if one not in self._held and one not in self._refused]
+            await self._all(partial(self._subscribe, session), missing)
+            await self._all(self._unsubscribe, [one for one in self._held if one not in self._wanted])
 
-    async def _adopt(self, session: str) -> None:
-        """Take over what a session is subscribed to: everything after a move, nothing after a loss."""
+    async def _all(self, request: Callable[[str], Awaitable[None]], numbers: Iterable[str]) -> None:
+        """Make requests beside one another, for until the last the bot is deaf somewhere; raise the first failure."""
+
+        async def in_turn(number: str) -> None:
+            async with self._road:
+                await request(number)
+
+        for outcome in await asyncio.gather(*map(in_turn, numbers), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _found(self, session: str) -> dict[str, str]:
+        """Return what Twitch lists for a session: the broadcaster's id → the subscription's id."""
         here = [one for one in await self._listed() if one["transport"].get("session_id") == session]
-        self._held = {one["condition"]["broadcaster_user_id"]: one["id"] for one in here}
-        self._session = session
+        return {one["condition"]["broadcaster_user_id"]: one["id"] for one in here}
 
     async def _subscribe(self, session: str, number: str) -> None:
         what = f"to let us hear {self._wanted[number]}"
@@ -184,15 +200,21 @@ class Subscriptions:
             self._held[number] = made["data"][0]["id"]
         except Failed as error:
             if error.status == 409:
-                await self._adopt(session)  # an earlier try arrived, and its answer did not
-            elif error.status == 403:
-                self._refused[number] = error.said
+                self._held |= await self._found(session)  # an earlier try arrived, and its answer did not
+            elif error.status == 403 or (error.status == 429 and error.after is None):
+                self._refuse(number, error.said)  # banned there, or more chats than Twitch lets one account hear
             elif error.status == 400:
                 raise NotReady(f"Twitch refused {what}: {error.said}") from error  # the session has just ended
             else:
                 raise faults.of_question(error, what) from error
         except Exception as error:
             raise faults.of_question(error, what) from error
+
+    def _refuse(self, number: str, why: str) -> None:
+        self._refused[number] = why
+        logger.bind(adapter=self.key, channel=self._wanted.get(number, number), reason=why).warning(
+            "Twitch does not let us hear a channel"
+        )
 
     async def _unsubscribe(self, number: str) -> None:
         try:

@@ -80,8 +80,8 @@ class Socket:
 
     @property
     def speaks(self) -> bool:
-        """Tell whether it is neither over nor silent."""
-        return self._audible.is_set() and not self.over
+        """Tell whether it is neither over, nor about to be, nor silent."""
+        return self._audible.is_set() and not self.over and self.code is None
 
     async def _listen(self) -> None:
         while True:
@@ -96,7 +96,7 @@ class Socket:
                 return
 
     async def _answer(self, ping: bytes) -> None:
-        if self.speaks:
+        if self._audible.is_set():
             with suppress(ClientConnectionResetError):
                 await self._ws.pong(ping)
 

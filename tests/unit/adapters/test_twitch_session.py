@@ -59,9 +59,10 @@ async def test_a_move_loses_nothing_and_subscribes_to_nothing_again(table: Table
         for _ in range(3):
             welcomes = table.server.welcomes
             table.server.reconnect(table.bot)
-            while table.server.welcomes == welcomes:
-                said.append(table.server.say(table.tavern, table.ana, f"line {len(said)}").id)
-                await asyncio.sleep(0)
+            async with asyncio.timeout(20):
+                while table.server.welcomes == welcomes:
+                    said.append(table.server.say(table.tavern, table.ana, f"line {len(said)}").id)
+                    await asyncio.sleep(0)
             said.append(table.server.say(table.tavern, table.ana, f"line {len(said)}").id)
             await table.server.wait_for(lambda server: server.connections(table.bot) == 1)
         heard = {(await table.next()).id for _ in said}
@@ -223,6 +224,28 @@ async def test_a_ban_ends_one_channel_and_not_the_others(table: Table) -> None:
         await hears_again(table, "harbour")
 
 
+async def test_a_lifted_ban_is_found_out(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homunculus.adapters.twitch.subscriptions.CHECK_EVERY", 0.1)
+    monkeypatch.setattr("homunculus.adapters.twitch.subscriptions.ASK_AGAIN", 0.2)
+    table.server.ban(table.harbour, table.bot)
+    async with table.open(scope=places("tavern", "harbour")):
+        table.harbour.banned.clear()
+        await hears_again(table, "harbour")
+
+
+async def test_more_channels_than_twitch_allows_cost_only_those(tmp_path: Path) -> None:
+    async with laid(tmp_path, max_subscriptions=1) as table, table.open(scope=places("tavern")) as adapter:
+        assert await adapter.listen(places("tavern", "harbour")) == {"harbour"}
+        await hears_again(table)
+        assert alive(adapter)
+
+
+async def test_points_that_are_spent_are_waited_for(table: Table) -> None:
+    table.server.fail_next(1, 429, "/subscriptions", method="POST", retry_after=0.0)
+    async with table.open():
+        await hears_again(table)
+
+
 async def test_a_connection_with_nothing_to_hear_may_end_and_is_made_when_there_is(tmp_path: Path) -> None:
     async with laid(tmp_path, unused=0.2) as table, table.open(scope=Scope()) as adapter:
         await table.server.wait_for(lambda server: server.welcomes == 1 and not server._eventsub.sessions)
@@ -361,3 +384,24 @@ async def test_an_id_server_in_trouble_is_not_ready(table: Table, status: int | 
     with pytest.raises(NotReady):
         await adapter.open(table.deliver)
     await adapter.aclose()
+
+
+async def test_what_is_opened_and_closed_again_and_again_leaves_no_descriptor(table: Table) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("this system does not list descriptors")
+    counts = []
+    for number in range(8):
+        async with table.open(scope=places("tavern", "harbour")):
+            if number % 2:
+                table.server.reconnect(table.bot)
+                table.server.say(table.tavern, table.ana, "in mid-move")
+        bad = table.adapter(oauth_token="unknowntoken")
+        with pytest.raises(Refused):
+            await bad.open(table.deliver)
+        await bad.aclose()
+        await table.server.wait_for(lambda server: not server._eventsub.sessions)
+        counts.append(descriptors())
+    assert max(counts[2:]) <= max(counts[:2]) + 1, counts

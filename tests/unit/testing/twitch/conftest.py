@@ -85,7 +85,7 @@ class Stage:
         """Ask Helix as the bot; keyword arguments replace headers, None leaves one out."""
         shown = {"Authorization": f"Bearer {self.bot.access}", "Client_Id": self.bot.client_id, **headers}
         sent = {name.replace("_", "-"): value for name, value in shown.items() if value is not None}
-        how = {"json": body} if body is not None else {}
+        how: dict[str, Any] = {} if body is None else {"json": body}
         return await self.http(method, self.server.api_base + path, headers=sent, **how)
 
     async def validate(self, authorization: str) -> Reply:
@@ -131,9 +131,9 @@ class Stage:
         return wire, made.json["data"][0]["id"]
 
     async def post(self, text: str = "Evening.", channel: Channel | None = None, **changes: Any) -> Reply:
-        body = {"broadcaster_id": (channel or self.tavern).owner.id, "sender_id": self.bot.user.id, "message": text}
-        body.update(changes)
-        return await self.helix("POST", "/chat/messages", {k: v for k, v in body.items() if v is not None})
+        right = {"broadcaster_id": (channel or self.tavern).owner.id, "sender_id": self.bot.user.id, "message": text}
+        body = {name: value for name, value in {**right, **changes}.items() if value is not None}
+        return await self.helix("POST", "/chat/messages", body)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
@@ -93,7 +94,7 @@ async def test_pings_are_answered(stage: Stage) -> None:
         ({"condition": {"broadcaster_user_id": "1", "user_id": "1"}}, 400),
     ],
 )
-async def test_a_wrong_subscription_is_refused(stage: Stage, changes: dict[str, object], status: int) -> None:
+async def test_a_wrong_subscription_is_refused(stage: Stage, changes: dict[str, Any], status: int) -> None:
     _, session = await stage.welcomed()
     assert (await stage.subscribe(session, **changes)).refusal[0] == status
     assert stage.server.subscribed(stage.bot) == set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.testing.twitch.conftest import Stage, staged
@@ -81,7 +83,7 @@ async def test_a_message_may_answer_another(stage: Stage) -> None:
         ),
     ],
 )
-async def test_a_wrong_message_is_refused(stage: Stage, changes: dict[str, str], refusal: tuple[int, str]) -> None:
+async def test_a_wrong_message_is_refused(stage: Stage, changes: dict[str, Any], refusal: tuple[int, str]) -> None:
     assert (await stage.post(**{"text": "hello", **changes})).refusal == refusal
     assert stage.server.posts(stage.tavern, stage.bot) == []
 
