@@ -6,11 +6,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 
-import pytest
-
-from homunculus.errors import Refused
 from homunculus.interfaces import Platform
-from homunculus.model import AdapterSpec
 
 PLATFORMS: dict[str, Platform] = {one.name: one.load() for one in entry_points(group="homunculus.platforms")}
 
