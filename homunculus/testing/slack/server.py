@@ -14,10 +14,9 @@ from typing import Any, Self
 
 from aiohttp import web
 
-# The port that opens and shuts knows no platform.
-from homunculus.testing.discord.door import Door
 from homunculus.testing.slack.chat import ChatMethods
 from homunculus.testing.slack.conversations import ConversationMethods
+from homunculus.testing.slack.door import Door
 from homunculus.testing.slack.faults import Fault, Faults
 from homunculus.testing.slack.front import MAX_REQUEST, Front, Rate, Request
 from homunculus.testing.slack.hub import Hub
