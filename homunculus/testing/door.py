@@ -27,13 +27,16 @@ class Door:
         self._server = await asyncio.get_running_loop().create_server(server, sock=self._socket)
 
     def refuse(self) -> None:
-        """Stop listening and cut every connection; the port stays ours, bound but deaf."""
-        if self._server is None:
+        """Stop listening at once and cut every connection, those just being accepted too; the port stays ours, but deaf."""
+        server, self._server = self._server, None
+        if server is None:
             return
-        self._server.close()
-        self._server = None
+        _deafen(server)
         self._socket = _bound(self.port)
         self.cut_all()
+        loop = asyncio.get_running_loop()
+        # One turn makes a connection of what was accepted, the next one starts it.
+        loop.call_soon(lambda: loop.call_soon(lambda: loop.call_soon(self._let_go, server)))
 
     def accept(self) -> None:
         """Listen again at once; serving what has queued up meanwhile starts with the next turn of the loop."""
@@ -53,9 +56,17 @@ class Door:
     async def close(self) -> None:
         if self._opening is not None:
             await self._opening
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        if server is not None:
+            _deafen(server)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            server.close()
         self._socket.close()
+
+    def _let_go(self, server: asyncio.Server) -> None:
+        server.close()
+        self.cut_all()
 
 
 def _bound(port: int) -> socket.socket:
@@ -63,3 +74,15 @@ def _bound(port: int) -> socket.socket:
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.bind(("127.0.0.1", port))
     return one
+
+
+def _deafen(server: asyncio.Server) -> None:
+    """Stop listening without forgetting whom it just let in.
+
+    asyncio's `Server.close` lets go of a socket that was accepted in the same turn of the loop: nobody closes it, and whoever
+    collects the garbage later is warned of it.
+    """
+    loop = asyncio.get_running_loop()
+    for listening in server.sockets:
+        loop.remove_reader(listening.fileno())
+        listening.shutdown(socket.SHUT_RDWR)

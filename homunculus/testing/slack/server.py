@@ -14,7 +14,6 @@ from typing import Any, Self
 
 from aiohttp import web
 
-# The port that opens and shuts knows no platform.
 from homunculus.testing.door import Door
 from homunculus.testing.slack.chat import ChatMethods
 from homunculus.testing.slack.conversations import ConversationMethods

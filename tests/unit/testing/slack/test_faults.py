@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import socket
 import time
+from contextlib import ExitStack, suppress
 
 import aiohttp
 import pytest
@@ -87,3 +91,23 @@ async def test_mistakes_of_a_test_are_told() -> None:
             server.post(server.open_dm(bot, server.add_user(team, "Ana")), server.add_user(team, "Bo"), "hello")
         with pytest.raises(RuntimeError, match="runs already"):
             await server.start()
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_connection_that_is_just_being_accepted_is_cut_and_not_forgotten(stage: Stage, steps: int) -> None:
+    port = int(stage.server.api_base.split(":")[2].partition("/")[0])
+    for _ in range(5):
+        with ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3)]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            stage.server.refuse_connections()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+            for client in clients:
+                client.setblocking(False)
+                with suppress(ConnectionResetError):
+                    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
+        stage.server.accept_connections()
+        assert (await stage.call("auth.test")).json["ok"]
+    gc.collect()  # a socket that was forgotten warns when it goes
