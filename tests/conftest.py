@@ -18,7 +18,7 @@ settings.load_profile("default")
 INSTALL = {
     "chromium": "apt-get install chromium",
     "node": "npm install -g node@22",
-    "qmd": "npm install -g @tobilu/qmd@2.8 node@22",
+    "qmd": "npm install --prefix .node @tobilu/qmd@2.8 node@22, then put .node/node_modules/.bin on the PATH",
 }
 
 
