@@ -30,7 +30,7 @@ Rows = database.Rows
 
 _LEAST = 0.18  # of likeness (cosine): what has nothing to do with a question lies below, see tests/data/memory
 _SHARE = 0.8  # of the best match's weight that another match by words needs beside matches by meaning
-_RANKED, _RANKED_ALONE = 600, 10_000  # facts that a query by words ranks, about, beside one by meaning and alone
+_RANKED, _RANKED_ALONE = 300, 1_000_000  # facts that a query by words ranks at most: beside one by meaning, and alone
 _CANDIDATES = 50  # of each order
 _ASKS = "?？ \n"  # at the end of a question: facts have none, and it alone likens a question to other questions
 _AT_ONCE = 16  # facts that are embedded before a search answers; more are embedded aside
@@ -46,7 +46,7 @@ class Index:
     def __init__(self, path: Path, files: Markdown, embedder: Embedder | None) -> None:
         self._path, self._files = path, files
         self._embedder = embedder
-        self._lock, self._ranked = threading.RLock(), _RANKED_ALONE if embedder is None else _RANKED
+        self._lock = threading.RLock()
         # All the mutable state; nothing of it while the namespace is idle:
         self._database: apsw.Connection | None = None
         self._vectors: Vectors | None = None
@@ -301,7 +301,7 @@ class Index:
 
     def _search(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
         semantic = self._by_meaning(query, conversation)
-        lexical = self._by_words(query, conversation, _SHARE if semantic else 0.0)
+        lexical = self._by_words(query, conversation, alone=not semantic)
         found = {*lexical, *semantic}
         marks = ",".join(map(str, found))
         rows = {row[0]: row[1:] for row in self._query(f"SELECT row, key, {_FACT} FROM facts WHERE row IN ({marks})")}
@@ -318,8 +318,9 @@ class Index:
             unique.setdefault(rows[row][0], _fact(rows[row][1:], score))
         return tuple(unique.values())[:limit]
 
-    def _by_words(self, query: str, conversation: str | None, share: float) -> list[int]:
-        asked = words.asked(query, self._matching, self._ranked)
+    def _by_words(self, query: str, conversation: str | None, *, alone: bool) -> list[int]:
+        most, share = (_RANKED_ALONE, 0.0) if alone else (_RANKED, _SHARE)
+        asked = words.asked(query, lambda part: self._matching(part, most), most)
         if not asked:
             return []
         rows = self._query(
@@ -331,9 +332,9 @@ class Index:
         # Ranks are negative, the best is the least: what shares only a common word with the question is no match.
         return [row for row, rank in rows if rank <= rows[0][1] * share]
 
-    def _matching(self, part: str) -> int:
+    def _matching(self, part: str, most: int) -> int:
         counted = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH :part LIMIT :most)"
-        return int(self._query(counted, part=part, most=self._ranked + 1)[0][0])
+        return int(self._query(counted, part=part, most=most + 1)[0][0])
 
     def _by_meaning(self, query: str, conversation: str | None) -> list[int]:
         if self._embedder is None or not query.strip() or not self._query("SELECT 1 FROM facts LIMIT 1"):

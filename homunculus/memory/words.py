@@ -39,8 +39,8 @@ def indexed(text: str) -> str:
 def asked(text: str, rows: Callable[[str], int], most: int) -> str:
     """Return the index's query for a text: any of its telling words, neighbours of a script without spaces as pairs too.
 
-    `rows` tells how many facts a part of the query finds. The rarest parts are taken, as many as find `most` together: what
-    half of all facts have in common says little about any, and ranking them all takes long.
+    `rows` tells how many facts a part of the query finds. The rarest parts are taken, as many as find `most` together, none
+    if each finds more: what so many facts have in common says little about any, and ranking them all takes long.
     """
     met = words(text)
     telling = [word for word in dict.fromkeys(met) if word not in COMMON] or list(dict.fromkeys(met))
@@ -49,7 +49,7 @@ def asked(text: str, rows: Callable[[str], int], most: int) -> str:
     parts = {part: rows(f'"{part}"') for part in (*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:]))}
     taken: list[str] = []
     for part in sorted(parts, key=lambda part: parts[part]):
-        if taken and (most := most - parts[part]) < 0:
+        if (most := most - parts[part]) < 0:
             break
         if parts[part]:
             taken.append(f'"{part}"')
