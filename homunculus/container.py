@@ -20,6 +20,7 @@ from dependency_injector import containers, providers
 from loguru import logger
 
 from homunculus.adapters.local import LocalHub
+from homunculus.characters.lorebook import select
 from homunculus.characters.macros import expand
 from homunculus.commands import COMMANDS
 from homunculus.config.load import Loader
@@ -262,7 +263,7 @@ class Container(containers.DeclarativeContainer):
     )
     models = providers.FactoryAggregate(_factories(PROVIDERS, _BuiltModel, every={"services": services}))
     memory = providers.FactoryAggregate(_factories(BACKENDS, _Built))
-    prompts = providers.Singleton(BuildPrompt, macros)
+    prompts = providers.Singleton(BuildPrompt, macros, providers.Object(select))
     meter = providers.Singleton(Meter, state, providers.Object(time.time))
     pipelines = providers.Factory(pipeline, prompts=prompts, meter=meter)
     supervisor = providers.Singleton(

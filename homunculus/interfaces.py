@@ -7,7 +7,7 @@ Owns Protocols and the small frozen descriptors that entry points export; never 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,9 @@ from homunculus.model import (
     Event,
     Fact,
     HistoryLine,
+    Knowledge,
+    Lore,
+    Lorebook,
     MemorySpec,
     Message,
     ModelSpec,
@@ -224,6 +227,22 @@ class Expand(Protocol):
     """Replace the macros of a card (`{{char}}`, `{{user}}`, …) in text that never came from a player."""
 
     def __call__(self, text: str, *, char: str, user: str) -> str: ...
+
+
+class SelectLore(Protocol):
+    """Choose the entries of a lorebook that belong into a prompt; what players said is only looked at, never expanded."""
+
+    def __call__(
+        self,
+        book: Lorebook,
+        entries: Iterable[Knowledge],
+        messages: Sequence[str],
+        *,
+        spoken: int,
+        count: Callable[[str], int],
+        expand: Callable[[str], str],
+        budget: int | None = None,
+    ) -> Lore: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,9 @@ class Remember:
         if not found:
             return
         address = turn.address
-        who = ", ".join(dict.fromkeys(speaker(message.author.name) for message in turn.messages))
+        who = ", ".join(
+            dict.fromkeys(speaker(message.author.name, turn.agent.character.name) for message in turn.messages)
+        )
         private = address.conversation if address.direct else ""
         source = f"{who} @ {address.label or address.conversation}"
         try:
@@ -70,12 +72,12 @@ class Remember:
     def prompt(self, turn: Turn) -> Prompt:
         """Return what the extracting model is asked about a finished turn."""
         name = turn.agent.character.name
-        now = [spoken(message.author.name, message.text[:_LONGEST_LINE]) for message in turn.messages]
+        now = [spoken(message.author.name, message.text[:_LONGEST_LINE], name) for message in turn.messages]
         said = turn.completion.text if turn.completion is not None else ""
         now.append(spoken(name, said[:_LONGEST_LINE]))
         room = max(0, LINES - len(turn.messages))
         earlier = [
-            spoken(name if line.agent_id else line.author, line.text[:_LONGEST_LINE])
+            spoken(name if line.agent_id else line.author, line.text[:_LONGEST_LINE], "" if line.agent_id else name)
             for line in (turn.history[-room:] if room else ())
         ]
         sections = (
@@ -88,7 +90,7 @@ class Remember:
             messages=(ChatMessage("system", INSTRUCTIONS.format(name=name)), ChatMessage("user", text)),
             turn=(*(message.text for message in turn.messages), said),
             char=name,
-            user=speaker(turn.messages[-1].author.name),
+            user=speaker(turn.messages[-1].author.name, name),
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from homunculus.characters.lorebook import select
 from homunculus.characters.macros import expand
 from homunculus.config.load import Loader
 from homunculus.container import BACKENDS, PLATFORMS, PROVIDERS
@@ -58,6 +59,6 @@ async def test_lore_of_the_game_master_reaches_no_prompt() -> None:
     deployment = load(ROOT / "deployments" / "campaigns.yaml")
     secrets = [lore.content for a in deployment.agents for lore in a.character.knowledge if lore.scope == "gm"]
     assert secrets
-    build = BuildPrompt(expand)
+    build = BuildPrompt(expand, select)
     prompts = str([build.warm(Agent(spec, RulesetSpec(spec.ruleset), ())) for spec in deployment.agents])
     assert all(secret not in prompts for secret in secrets)

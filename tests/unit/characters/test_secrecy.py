@@ -39,7 +39,7 @@ def test_what_is_about_a_card_never_reaches_a_prompt(folder: Path) -> None:
     card = character(folder)
     assert card.creator_notes == "SECRET1"
     agent = Agent(AgentSpec("a", card, "a", token_budget=9999), RulesetSpec("coc7e"), ())
-    prompt = BuildPrompt(expand).warm(agent).messages[0].content
+    prompt = BuildPrompt(expand, select).warm(agent).messages[0].content
     assert "A guardian of the forest." in prompt
     assert "SECRET" not in prompt
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from homunculus.characters.lorebook import select
 from homunculus.model import HistoryLine, Message, Prompt
 from homunculus.pipelines.prompt import BuildPrompt
 from homunculus.pipelines.speech import quoted, speaker, unmarked
@@ -48,11 +49,11 @@ def expand(text: str, *, char: str, user: str) -> str:
     return text.replace("{{char}}", char).replace("{{user}}", user)
 
 
-build = BuildPrompt(expand)
+build = BuildPrompt(expand, select)
 
 
 def prompt(*messages: Message, history: tuple[HistoryLine, ...] = ()) -> Prompt:
-    return build.build(agent(token_budget=4000), history, messages)
+    return build.lay_out(agent(token_budget=4000), history, messages).prompt
 
 
 def test_there_are_two_hundred_forgeries() -> None:
