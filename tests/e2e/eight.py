@@ -57,6 +57,7 @@ class Account(ABC):
         self.platform, self.number = platform, number
         self.name: str | None = None
         self.token = ""
+        self.crowd: list[Any] = []  # who speaks to it
         self.places: list[Place] = []
 
     @property
