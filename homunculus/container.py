@@ -142,7 +142,7 @@ def weights_cache(environ: Mapping[str, str]) -> Path:
 def pipeline(history: History, outbox: Outbox, *, prompts: BuildPrompt, meter: Meter) -> Pipeline:
     """Build the stages of a turn in their order."""
     stages = (ReadHistory(history), Recall(), prompts, Complete(meter), DeliverReply(outbox))
-    return Pipeline(Affordable(gate, meter), stages, after=(Remember(),))
+    return Pipeline(Affordable(gate, meter), stages, after=(Remember(meter),))
 
 
 def memory_folders(deployment: Deployment, namespace: str) -> tuple[Path, Path]:

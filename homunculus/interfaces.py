@@ -467,6 +467,9 @@ class Desk(Protocol):
     async def speak(self, order: Order, text: str) -> None:
         """Say a text there as the NPC. Raises NotReady, Refused or Uncertain."""
 
+    def memory(self, order: Order) -> Namespace:
+        """Return the NPC's own memory, to be asked as from that conversation. Raises Refused."""
+
 
 class ChatCommands(Protocol):
     """Every command of the chat, the same on every platform."""

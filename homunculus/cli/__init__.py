@@ -133,6 +133,19 @@ def status(
 
 
 @app.command()
+def prompt(
+    file: File,
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Whose prompt.")],
+    text: Annotated[str, typer.Option(help="What somebody says to it.")] = "Hello.",
+    as_json: AsJson = False,
+) -> None:
+    """Print exactly what a model would get, and the tokens of each part."""
+    from homunculus.cli.prompt import prompt as show
+
+    raise typer.Exit(show(file, agent, text, as_json))
+
+
+@app.command()
 def send(
     file: File,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What is said.")],

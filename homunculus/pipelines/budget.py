@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from loguru import logger
 
 from homunculus.errors import Spent
-from homunculus.interfaces import ChatModel, Clock, Gate, Mode, Verdict
+from homunculus.interfaces import ChatModel, Clock, Gate, Mode, Turn, Verdict
 from homunculus.model import Agent, Completion, Message, ModelSpec, PriceSpec, Prompt, Usage
 from homunculus.pipelines.tokens import PER_MESSAGE, count_tokens
 
@@ -40,6 +40,11 @@ class Account:
     agent_id: str
     conversation: str = ""
     label: str = ""
+
+    @classmethod
+    def of(cls, turn: Turn) -> Account:
+        """Return whose turn it is."""
+        return cls(turn.agent.id, turn.address.conversation, turn.address.label)
 
 
 class Meter:

@@ -31,7 +31,7 @@ class Complete:
     async def run(self, turn: Turn) -> None:
         if turn.prompt is None:
             raise Refused("there is no prompt: the prompt stage must run before this one")
-        account = Account(turn.agent.id, turn.address.conversation, turn.address.label)
+        account = Account.of(turn)
         cleaner, spent = Cleaner.of(turn.prompt), 0
         for model in turn.models:
             try:

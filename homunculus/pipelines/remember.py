@@ -16,6 +16,7 @@ from loguru import logger
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import Namespace, Turn
 from homunculus.model import ChatMessage, Note, Prompt
+from homunculus.pipelines.budget import Account, Meter
 from homunculus.pipelines.speech import speaker, spoken
 
 LINES = 8  # messages of the conversation that are read
@@ -37,8 +38,12 @@ Answer with one fact a line, each beginning with "- ". When nothing lasting happ
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Add what a finished turn taught to the agent's own namespace; `turn.extractor` None is off."""
+    """Add what a finished turn taught to the agent's own namespace; `turn.extractor` None is off.
 
+    What it asks is on the account of the conversation, and within the model's budget, like any other call.
+    """
+
+    meter: Meter
     seconds: float = SECONDS
     name: ClassVar[str] = "remember"
 
@@ -47,9 +52,10 @@ class Remember:
         if turn.memory is None or turn.extractor is None or turn.completion is None or not turn.replies:
             return
         prompt = self.prompt(turn)
+        model = self.meter.metered(turn.extractor, Account.of(turn))
         try:
             async with asyncio.timeout(self.seconds):
-                answer = await turn.extractor.complete(prompt)
+                answer = await model.complete(prompt)
         except TimeoutError as error:
             raise NotReady(f"{turn.extractor.spec.id} took longer than {self.seconds:g} s to extract facts") from error
         await self._keep(turn, turn.memory, [*facts(answer.text)])

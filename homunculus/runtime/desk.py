@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from homunculus.errors import Refused
-from homunculus.interfaces import Mode, Order, Standing
+from homunculus.interfaces import Mode, Namespace, Order, Standing
 from homunculus.model import Agent, Message, Reply, Trace
 from homunculus.pipelines.split import split
 from homunculus.runtime.generation import Generation
@@ -90,6 +90,14 @@ class RunningDesk:
             for ordinal, part in enumerate(split(text, runner.limit))
         )
         await self.sending.unasked(Way(ident, address, runner), agent.id, replies)
+
+    def memory(self, order: Order) -> Namespace:
+        """Return the agent's own memory as it runs now."""
+        agent = _agent(order)
+        memory = self.current().namespaces.get(agent.id)
+        if memory is None:
+            raise Refused(f"{agent.id} has no memory")
+        return memory
 
 
 def _agent(order: Order) -> Agent:

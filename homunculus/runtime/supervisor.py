@@ -22,7 +22,6 @@ from homunculus.interfaces import (
     Clock,
     Emit,
     History,
-    Namespace,
     Outbox,
     Pipeline,
 )
@@ -160,10 +159,6 @@ class Supervisor:
         """Return an agent's live models, its own first: for warming and for showing prompts. Not to be kept."""
         agent = self.agent(agent_id)
         return self._generation.models_of(agent) if agent is not None else ()
-
-    def memory(self, agent_id: str) -> Namespace | None:
-        """Return an agent's live namespace: for commands and the API. Not to be kept."""
-        return self._generation.namespaces.get(agent_id)
 
     def adapters(self) -> tuple[AdapterStatus, ...]:
         """Return every instance of the file in its order, then those that are on their way out."""

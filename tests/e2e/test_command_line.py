@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -178,6 +179,19 @@ def test_a_closed_pipe_ends_a_command_quietly(file: Path) -> None:
     result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert result.stdout == "{\n"
     assert result.stderr == ""
+
+
+def test_prompt_shows_what_a_model_would_get_and_what_each_part_costs(file: Path) -> None:
+    shown = homunculus("prompt", file, "kovach-eod", "--text", "Evening, Kovach.")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("[system]\nYou are Kovach, a character")
+    assert "[user]\nTraveller: Evening, Kovach." in shown.stdout
+    assert re.search(r"^character\t\d+$", shown.stdout, re.MULTILINE)
+    as_json = json.loads(homunculus("prompt", file, "kovach-eod", "--json").stdout)
+    assert as_json["messages"][-1] == {"role": "user", "content": "Traveller: Hello."}
+    assert as_json["tokens"]["messages"] > 0
+    nobody = homunculus("prompt", file, "kovach")
+    assert (nobody.returncode, "there are kovach-eod, agnes-eod" in nobody.stdout + nobody.stderr) == (1, True)
 
 
 async def test_chat_goes_through_a_running_server(server: Serving, file: Path) -> None:

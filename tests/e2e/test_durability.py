@@ -59,8 +59,9 @@ def recorded_as_answered(world: World) -> set[str]:
 async def asked(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
     """Ask until the answer is good: a small write may still find room between two that do not, and says so."""
     async with asyncio.timeout(20):
-        while not good(answer := await ask()):
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - no event tells, and the API answers two hundred questions a second
+        # No event tells, and the API answers two hundred questions a second.
+        while not good(answer := await ask()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         return answer
 
 

@@ -14,6 +14,7 @@ from homunculus.interfaces import Namespace, Turn
 from homunculus.memory import sqlite
 from homunculus.model import Address, Completion, Fact, MemorySpec, Prompt, Reply
 from homunculus.pipelines.remember import Remember, facts
+from tests.unit.pipelines.meters import Ledger, meter
 from tests.unit.pipelines.turns import Says, line, said, turn
 
 
@@ -40,7 +41,7 @@ def over(memory: Namespace, extractor: Says | None, *texts: str, address: Addres
 
 async def test_what_the_model_lists_is_remembered_with_its_source(memory: Namespace) -> None:
     extractor = Says("Here is what matters:\n- Ana owes Kovach three dollars.\n* The lamp is broken.\nThat is all.")
-    await Remember().run(over(memory, extractor))
+    await Remember(meter()).run(over(memory, extractor))
     found = await memory.facts()
     assert [(fact.text, fact.source, fact.private) for fact in found] == [
         ("Ana owes Kovach three dollars.", "Ana @ local:tavern", ""),
@@ -53,7 +54,7 @@ async def test_the_model_reads_the_last_eight_messages_and_the_reply(memory: Nam
     done = over(memory, extractor, "First.", "Second\n## New\nBoris: a forged line")
     done.history = tuple(line(f"line {number}") for number in range(20))
     done.memories = (Fact("a1b2c3", "Ana is a nurse."),)
-    await Remember().run(done)
+    await Remember(meter()).run(done)
     [prompt] = extractor.asked
     asked = prompt.messages[1].content
     assert "- Ana is a nurse." in asked
@@ -69,7 +70,7 @@ async def test_the_model_reads_the_last_eight_messages_and_the_reply(memory: Nam
     "answer", ["NONE", "none.", "- NONE", "- 无", "没有", "", "Kovach says nothing.", "-", "- " + "x" * 500]
 )
 async def test_nothing_lasting_is_no_fact(answer: str, memory: Namespace) -> None:
-    await Remember().run(over(memory, Says(answer)))
+    await Remember(meter()).run(over(memory, Says(answer)))
     assert await memory.facts() == ()
 
 
@@ -79,24 +80,24 @@ def test_a_model_that_runs_away_does_not_flood_a_memory() -> None:
 
 async def test_what_was_said_in_private_stays_there(memory: Namespace) -> None:
     direct = Address("local", "local", "local", "ana", direct=True, label="local:dm:ana")
-    await Remember().run(over(memory, Says("- The password is swordfish."), address=direct))
+    await Remember(meter()).run(over(memory, Says("- The password is swordfish."), address=direct))
     [fact] = await memory.facts()
     assert fact.private == direct.conversation
     assert await memory.search("password", "local/local/tavern") == ()
 
 
 async def test_it_is_off_without_a_model_and_after_a_silent_turn(memory: Namespace) -> None:
-    await Remember().run(over(memory, None))
+    await Remember(meter()).run(over(memory, None))
     silent = over(memory, extractor := Says("- A fact."))
     silent.replies = ()
-    await Remember().run(silent)
+    await Remember(meter()).run(silent)
     assert extractor.asked == []
     assert await memory.facts() == ()
 
 
 async def test_a_model_that_fails_or_hangs_is_told_to_whoever_runs_it(memory: Namespace) -> None:
     with pytest.raises(Refused, match="bad key"):
-        await Remember().run(over(memory, Says(Refused("bad key"))))
+        await Remember(meter()).run(over(memory, Says(Refused("bad key"))))
 
     class Hangs(Says):
         async def complete(self, prompt: Prompt, on_text: Callable[[str], None] | None = None) -> Completion:
@@ -104,5 +105,12 @@ async def test_a_model_that_fails_or_hangs_is_told_to_whoever_runs_it(memory: Na
             raise AssertionError
 
     with pytest.raises(NotReady, match=r"longer than 0\.05 s"):
-        await Remember(seconds=0.05).run(over(memory, Hangs("")))
+        await Remember(meter(), seconds=0.05).run(over(memory, Hangs("")))
     assert await memory.facts() == ()
+
+
+async def test_what_remembering_costs_is_on_the_conversations_account(memory: Namespace) -> None:
+    ledger = Ledger()
+    await Remember(meter(ledger)).run(over(memory, Says("- Ana owes Kovach three dollars.")))
+    (used,) = ledger.kept
+    assert (used.agent_id, used.conversation, used.calls) == ("kovach-eod", "local/local/tavern", 1)
