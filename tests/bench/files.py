@@ -75,6 +75,7 @@ class Deployment:
             "  local: {enabled: true}",
             *(discord if self.discord else []),
             *("models:", *model),
+            "memory: {extract_with: off}",  # a second call of the model for each answer would be measured otherwise
         ]
 
     def _agents(self) -> list[str]:
