@@ -5,10 +5,7 @@ Owns the wiring and the life of the server. The rules are elsewhere: `rest`, `ro
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
@@ -37,10 +34,10 @@ from homunculus.testing.discord.world import (
     Webhook,
     World,
 )
-from homunculus.testing.door import Door
+from homunculus.testing.loopback import Loopback
 
 
-class DiscordServer:
+class DiscordServer(Loopback):
     """Serve a loopback Discord; `async with DiscordServer() as server: ...`.
 
     `message_rate` is (messages, seconds) a channel for posting and for editing, Discord's own being about `(5, 5.0)`;
@@ -62,6 +59,7 @@ class DiscordServer:
         interaction_patience: float = 3.0,
         interaction_life: float = 900.0,
     ) -> None:
+        super().__init__()
         settings = GatewaySettings(heartbeat_interval, resume_window, session_limit)
         self._world = World()
         self._gateway = Gateway(self._world, settings, self._changed)
@@ -71,39 +69,12 @@ class DiscordServer:
         self._commands = CommandRoutes(self._front, self._world.snowflakes)
         patience, life = interaction_patience, interaction_life
         self._interactions = Interactions(self._hub, self._front, self._commands, patience, life)
-        self._runner: web.AppRunner | None = None
-        self._door: Door | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
 
     # -- life
 
-    async def start(self) -> None:
-        """Bind a free port of 127.0.0.1 and serve."""
-        if self._door is not None:
-            raise RuntimeError("this DiscordServer runs already")
-        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        self._door = Door(self._runner)
+    def _opening(self) -> None:
         self._gateway.url = self.gateway
-        self._hub.base = f"http://127.0.0.1:{self._door.port}"
-        await self._door.open()
-
-    async def stop(self) -> None:
-        """Cut every connection and free the port; safe to call twice."""
-        door, runner = self._door, self._runner
-        self._door = self._runner = None
-        if door is None or runner is None:
-            return
-        await door.close()
-        door.cut_all()
-        await runner.cleanup()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+        self._hub.base = f"http://127.0.0.1:{self._port}"
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._front.middleware], client_max_size=MAX_REQUEST)
@@ -123,12 +94,6 @@ class DiscordServer:
         if found is None:
             raise web.HTTPNotFound
         return web.Response(body=found.data, content_type=found.content_type)
-
-    @property
-    def _port(self) -> int:
-        if self._door is None:
-            raise RuntimeError("this DiscordServer is not running; use `async with` or `await server.start()`")
-        return self._door.port
 
     @property
     def api_base(self) -> str:
@@ -360,28 +325,6 @@ class DiscordServer:
         """Count the open gateway connections that authenticated with this token."""
         return sum(socket.bot is not None and socket.bot.token == token for socket in self._gateway.sockets)
 
-    async def wait_for(self, predicate: Callable[[Self], Any], timeout: float = 5.0) -> None:
-        """Wait until `predicate(server)` holds, looking again at each change; TimeoutError tells what was seen."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not predicate(self):
-                    await self._next_change()
-        except TimeoutError as exc:
-            raise TimeoutError(f"after {timeout:g} s still not: {_source(predicate)}; {self._seen()}") from exc
-
-    async def _next_change(self) -> None:
-        change = asyncio.get_running_loop().create_future()
-        self._waiting.add(change)
-        try:
-            await change
-        finally:
-            self._waiting.discard(change)
-
-    def _changed(self) -> None:
-        for change in self._waiting:
-            if not change.done():
-                change.set_result(None)
-
     def _seen(self) -> str:
         bots = ", ".join(
             f"{bot.name}: {self.connections(bot.token)} open, {self.identifies(bot.token)} identified, "
@@ -480,15 +423,6 @@ class DiscordServer:
         """Hold back the answers of matching requests, which take effect at once; 0 seconds ends it."""
         self._faults.slow(path_contains, seconds)
 
-    def refuse_connections(self) -> None:
-        """Become unreachable: open connections are cut, new ones refused."""
-        if self._door is not None:
-            self._door.refuse()
-
-    def accept_connections(self) -> None:
-        if self._door is not None:
-            self._door.accept()
-
 
 def _account(one: User | Bot) -> User:
     return one.user if isinstance(one, Bot) else one
@@ -497,11 +431,3 @@ def _account(one: User | Bot) -> User:
 def _check_presence(channel: Channel, person: User) -> None:
     if channel.type == PRIVATE and person not in channel.recipients:
         raise ValueError(f"{person.name} is not in this private channel; open one with server.open_dm(bot, user)")
-
-
-def _source(predicate: Callable[..., Any]) -> str:
-    """Show what was waited for: its source line where there is one."""
-    try:
-        return " ".join(inspect.getsource(predicate).split())[:200]
-    except (OSError, TypeError):
-        return repr(predicate)

@@ -5,16 +5,13 @@ Owns the wiring and the life of the server. The rules are elsewhere: `front`, `c
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import secrets
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Self
+from collections.abc import Iterable
 
 from aiohttp import web
 
-from homunculus.testing.door import Door
+from homunculus.testing.loopback import Loopback
 from homunculus.testing.slack.chat import ChatMethods
 from homunculus.testing.slack.conversations import ConversationMethods
 from homunculus.testing.slack.faults import Fault, Faults
@@ -36,7 +33,7 @@ from homunculus.testing.slack.world import (
 )
 
 
-class SlackServer:
+class SlackServer(Loopback):
     """Serve a loopback Slack; `async with SlackServer() as server: ...`.
 
     `message_rate` is (posts, seconds) a channel, Slack's own being about `(1, 1.0)`; None, the default, does not slow a test
@@ -51,15 +48,13 @@ class SlackServer:
         ack_seconds: float = 3.0,
         retry_seconds: tuple[float, ...] = (0.0, 60.0, 300.0),
     ) -> None:
+        super().__init__()
         self._world = World()
         self._sockets = Sockets(SocketSettings(ack_seconds, retry_seconds), self._changed)
         self._hub = Hub(self._world, self._sockets, self._changed)
         self._faults = Faults()
         self._front = Front(self._world, self._faults, message_rate, self._changed)
         self._chat = ChatMethods(self._hub)
-        self._runner: web.AppRunner | None = None
-        self._door: Door | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
         self._fill(self._front)
 
     def _fill(self, front: Front) -> None:
@@ -81,43 +76,20 @@ class SlackServer:
 
     # -- life
 
-    async def start(self) -> None:
-        """Bind a free port of 127.0.0.1 and serve."""
-        if self._door is not None:
-            raise RuntimeError("this SlackServer runs already")
+    def _app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_REQUEST)
         app.router.add_route("*", "/api/{method}", self._front.handle)
         app.router.add_get("/link", self._sockets.handle)
         app.router.add_post("/commands/{team}/{token}", self._respond)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        self._door = Door(self._runner)
-        self._hub.base = f"http://127.0.0.1:{self._door.port}"
-        await self._door.open()
+        return app
+
+    def _opening(self) -> None:
+        self._hub.base = f"http://127.0.0.1:{self._port}"
 
     async def stop(self) -> None:
         """Cut every connection and free the port; safe to call twice."""
-        door, runner = self._door, self._runner
-        self._door = self._runner = None
         self._sockets.close()
-        if door is None or runner is None:
-            return
-        await door.close()
-        door.cut_all()
-        await runner.cleanup()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    @property
-    def _port(self) -> int:
-        if self._door is None:
-            raise RuntimeError("this SlackServer is not running; use `async with` or `await server.start()`")
-        return self._door.port
+        await super().stop()
 
     @property
     def api_base(self) -> str:
@@ -246,28 +218,6 @@ class SlackServer:
         """Count the events that were given up after their last retry, and the commands nobody acknowledged."""
         return len(self._sockets.undelivered)
 
-    async def wait_for(self, predicate: Callable[[Self], Any], timeout: float = 10.0) -> None:
-        """Wait until `predicate(server)` holds, looking again at each change; TimeoutError tells what was seen."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not predicate(self):
-                    await self._next_change()
-        except TimeoutError as exc:
-            raise TimeoutError(f"after {timeout:g} s still not: {_source(predicate)}; {self._seen()}") from exc
-
-    async def _next_change(self) -> None:
-        change = asyncio.get_running_loop().create_future()
-        self._waiting.add(change)
-        try:
-            await change
-        finally:
-            self._waiting.discard(change)
-
-    def _changed(self) -> None:
-        for change in self._waiting:
-            if not change.done():
-                change.set_result(None)
-
     def _seen(self) -> str:
         bots = ", ".join(
             f"{bot.name}: {self.connections(bot)} open of {self.opened(bot)}" for bot in self._world.bots.values()
@@ -364,26 +314,9 @@ class SlackServer:
         """Hold back the answers of matching calls, or let them take effect late; 0 seconds ends it."""
         self._faults.slow(method, before, seconds)
 
-    def refuse_connections(self) -> None:
-        """Become unreachable: open connections are cut, new ones refused."""
-        if self._door is not None:
-            self._door.refuse()
-
-    def accept_connections(self) -> None:
-        if self._door is not None:
-            self._door.accept()
-
     async def _respond(self, request: web.Request) -> web.StreamResponse:
         return await self._front.around(request, "response_url", self._chat.respond)
 
 
 def _account(one: User | Bot) -> User:
     return one.user if isinstance(one, Bot) else one
-
-
-def _source(predicate: Callable[..., Any]) -> str:
-    """Show what was waited for: its source line where there is one."""
-    try:
-        return " ".join(inspect.getsource(predicate).split())[:200]
-    except (OSError, TypeError):
-        return repr(predicate)

@@ -5,14 +5,12 @@ Owns the wiring and the life of the server. The rules are elsewhere: `front`, `m
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Callable, Iterable
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from aiohttp import web
 
-from homunculus.testing.door import Door
+from homunculus.testing.loopback import Loopback
 from homunculus.testing.telegram.faults import STATUSES, Fault, Faults
 from homunculus.testing.telegram.front import MAX_REQUEST, Front, Request
 from homunculus.testing.telegram.hub import Hub
@@ -25,7 +23,7 @@ from homunculus.testing.telegram.world import Bot, Chat, Kind, Message, Topic, U
 DAY = 86_400.0
 
 
-class TelegramServer:
+class TelegramServer(Loopback):
     """Serve a loopback Telegram; `async with TelegramServer() as server: ...`.
 
     `message_rate` is (posts, seconds) of a bot, Telegram's own being about `(30, 1.0)`, `group_rate` of a bot in each
@@ -36,52 +34,27 @@ class TelegramServer:
     def __init__(
         self, *, message_rate: Rate | None = None, group_rate: Rate | None = None, retention: float = DAY
     ) -> None:
+        super().__init__()
         self._world = World()
         self._hub = Hub(self._world, self._changed, retention)
         self._faults = Faults()
         methods = Methods(self._hub, message_rate, group_rate)
         self._front = Front(self._world, methods, self._faults, self._changed)
-        self._runner: web.AppRunner | None = None
-        self._door: Door | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
 
     # -- life
 
-    async def start(self) -> None:
-        """Bind a free port of 127.0.0.1 and serve."""
-        if self._door is not None:
-            raise RuntimeError("this TelegramServer runs already")
+    # A poll whose client hung up is over: its handler is cancelled.
+    _ending: ClassVar[dict[str, Any]] = {"shutdown_timeout": 0.1, "handler_cancellation": True}
+
+    def _app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_REQUEST)
         app.router.add_route("*", "/bot{token}/{method}", self._front.handle)
-        # A poll whose client hung up is over: its handler is cancelled.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        self._door = Door(self._runner)
-        await self._door.open()
-
-    async def stop(self) -> None:
-        """Cut every connection and free the port; safe to call twice."""
-        door, runner = self._door, self._runner
-        self._door = self._runner = None
-        if door is None or runner is None:
-            return
-        await door.close()
-        door.cut_all()
-        await runner.cleanup()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+        return app
 
     @property
     def api_base(self) -> str:
         """Return what stands before the token in an address."""
-        if self._door is None:
-            raise RuntimeError("this TelegramServer is not running; use `async with` or `await server.start()`")
-        return f"http://127.0.0.1:{self._door.port}/bot"
+        return f"http://127.0.0.1:{self._port}/bot"
 
     # -- making the world
 
@@ -222,28 +195,6 @@ class TelegramServer:
         """Count the answered calls of a method."""
         return sum(one.method == method and bot in (None, self._world.bots.get(one.bot)) for one in self.requests)
 
-    async def wait_for(self, predicate: Callable[[Self], Any], timeout: float = 10.0) -> None:
-        """Wait until `predicate(server)` holds, looking again at each change; TimeoutError tells what was seen."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not predicate(self):
-                    await self._next_change()
-        except TimeoutError as exc:
-            raise TimeoutError(f"after {timeout:g} s still not: {_source(predicate)}; {self._seen()}") from exc
-
-    async def _next_change(self) -> None:
-        change = asyncio.get_running_loop().create_future()
-        self._waiting.add(change)
-        try:
-            await change
-        finally:
-            self._waiting.discard(change)
-
-    def _changed(self) -> None:
-        for change in self._waiting:
-            if not change.done():
-                change.set_result(None)
-
     def _seen(self) -> str:
         queues = [(bot.user.name, self._hub.queue(bot)) for bot in self._world.bots.values()]
         bots = ", ".join(f"{name}: {q.polls} polls, {q.open} open, {q.waiting} waiting" for name, q in queues)
@@ -303,20 +254,3 @@ class TelegramServer:
         """Cut every open connection; new ones are accepted at once."""
         if self._door is not None:
             self._door.cut_all()
-
-    def refuse_connections(self) -> None:
-        """Become unreachable: open connections are cut, new ones refused."""
-        if self._door is not None:
-            self._door.refuse()
-
-    def accept_connections(self) -> None:
-        if self._door is not None:
-            self._door.accept()
-
-
-def _source(predicate: Callable[..., Any]) -> str:
-    """Show what was waited for: its source line where there is one."""
-    try:
-        return " ".join(inspect.getsource(predicate).split())[:200]
-    except (OSError, TypeError):
-        return repr(predicate)

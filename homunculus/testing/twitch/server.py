@@ -5,16 +5,13 @@ Owns the wiring and the life of the server. The rules are elsewhere: `identity`,
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import secrets
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Self
+from collections.abc import Iterable
 
 from aiohttp import web
 
-from homunculus.testing.door import Door
+from homunculus.testing.loopback import Loopback
 from homunculus.testing.twitch.chat import SAME_AGAIN, Chat, Drop
 from homunculus.testing.twitch.eventsub import CLOSINGS, MOST_SUBSCRIPTIONS, EventSub, EventSubSettings, Subscription
 from homunculus.testing.twitch.faults import Fault, Faults
@@ -27,7 +24,7 @@ from homunculus.testing.twitch.world import ALL_SCOPES, FOUR_HOURS, Bot, Channel
 _STATUSES = (None, 429, 500, 502, 503, 504)
 
 
-class TwitchServer:
+class TwitchServer(Loopback):
     """Serve a loopback Twitch; `async with TwitchServer() as server: ...`.
 
     `chat_rate` is (messages, seconds) an account, Twitch's own being `(20, 30.0)` and five times as much for moderators;
@@ -48,6 +45,7 @@ class TwitchServer:
         cost: int = 0,
         max_subscriptions: int = MOST_SUBSCRIPTIONS,
     ) -> None:
+        super().__init__()
         settings = EventSubSettings(keepalive, unused, grace, cost, max_subscriptions=max_subscriptions)
         self._world = World()
         self._eventsub = EventSub(self._world, settings, self._changed)
@@ -56,38 +54,11 @@ class TwitchServer:
         self._front = Front(self._world, self._faults, Points(points), self._changed)
         self._identity = Identity(self._world, rotate=rotate, lifetime=FOUR_HOURS)
         self._helix = Helix(self._world, self._chat, self._eventsub, self._told)
-        self._runner: web.AppRunner | None = None
-        self._door: Door | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
 
     # -- life
 
-    async def start(self) -> None:
-        """Bind a free port of 127.0.0.1 and serve."""
-        if self._door is not None:
-            raise RuntimeError("this TwitchServer runs already")
-        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        self._door = Door(self._runner)
+    def _opening(self) -> None:
         self._eventsub.url = self.gateway
-        await self._door.open()
-
-    async def stop(self) -> None:
-        """Cut every connection and free the port; safe to call twice."""
-        door, runner = self._door, self._runner
-        self._door = self._runner = None
-        if door is None or runner is None:
-            return
-        await door.close()
-        door.cut_all()
-        await runner.cleanup()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._front.middleware])
@@ -98,9 +69,7 @@ class TwitchServer:
 
     @property
     def _address(self) -> str:
-        if self._door is None:
-            raise RuntimeError("this TwitchServer is not running; use `async with` or `await server.start()`")
-        return f"127.0.0.1:{self._door.port}"
+        return f"127.0.0.1:{self._port}"
 
     @property
     def api_base(self) -> str:
@@ -200,25 +169,6 @@ class TwitchServer:
     def delivered(self, bot: Bot, message: ChatMessage) -> bool:
         """Tell whether an account's client is known to have read a message."""
         return (bot.user.id, message.id) in self._eventsub.delivered
-
-    async def wait_for(self, predicate: Callable[[Self], Any], timeout: float = 10.0) -> None:
-        """Wait until `predicate(server)` holds, looking again at each change; TimeoutError tells what was seen."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not predicate(self):
-                    change = asyncio.get_running_loop().create_future()
-                    self._waiting.add(change)
-                    try:
-                        await change
-                    finally:
-                        self._waiting.discard(change)
-        except TimeoutError as error:
-            raise TimeoutError(f"after {timeout:g} s still not: {_source(predicate)}; {self._seen()}") from error
-
-    def _changed(self) -> None:
-        for change in self._waiting:
-            if not change.done():
-                change.set_result(None)
 
     def _seen(self) -> str:
         bots = ", ".join(
@@ -326,16 +276,6 @@ class TwitchServer:
         """Hold back the answers of matching requests, which take effect at once; 0 seconds ends it."""
         self._faults.slow(path_contains, seconds)
 
-    def refuse_connections(self) -> None:
-        """Become unreachable: open connections are cut, new ones refused."""
-        if self._door is not None:
-            self._door.refuse()
-
-    def accept_connections(self) -> None:
-        """Become reachable again."""
-        if self._door is not None:
-            self._door.accept()
-
     def _subscribed(self, bot: Bot, channel: Channel | None = None) -> list[Subscription]:
         found = self._eventsub.subscriptions_of(bot)
         return [one for one in found if one.status == "enabled" and channel in (None, one.channel)]
@@ -343,11 +283,3 @@ class TwitchServer:
 
 def _account(one: Bot | User) -> User:
     return one.user if isinstance(one, Bot) else one
-
-
-def _source(predicate: Callable[..., Any]) -> str:
-    """Show what was waited for: its source line where there is one."""
-    try:
-        return " ".join(inspect.getsource(predicate).split())[:200]
-    except (OSError, TypeError):
-        return repr(predicate)
