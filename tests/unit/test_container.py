@@ -87,3 +87,34 @@ def test_a_model_that_lacks_what_its_provider_needs_is_told_with_its_place(tmp_p
     loader = Loader(PLATFORMS, PROVIDERS, BACKENDS, excerpts(), {}, required_keys)
     with pytest.raises(ConfigErrors, match=r'camp\.yaml:3:3: models\.good: openai needs "name"; write name: under it'):
         loader(file)
+
+
+@pytest.mark.parametrize("named", ["", "discord", "telegram", "slack", "twitch"])
+def test_an_adapter_whose_platform_a_deployment_does_not_name_is_not_imported(tmp_path: Path, named: str) -> None:
+    nobody = "http://127.0.0.1:1"  # nobody listens there
+    keys = {
+        "": "",
+        "discord": f"token: a, api_base: {nobody}/api/v10, gateway: 'ws://127.0.0.1:1/'",
+        "telegram": f"token: '1:a', api_base: {nobody}/bot",
+        "slack": f"bot_token: xoxb-1, app_token: xapp-1, api_base: {nobody}/api/",
+        "twitch": f"oauth_token: a, api_base: {nobody}/helix, auth_base: {nobody}, gateway: 'ws://127.0.0.1:1/ws'",
+    }[named]
+    block = f"messaging: {{{named}: {{{keys}}}}}\n" if named else ""
+    file = tmp_path / "one.yaml"
+    file.write_text(
+        f"version: 1\ndata_home: {tmp_path}\nserver: {{enabled: false}}\n{block}models: {{default: {{provider: scripted}}}}\n"
+    )
+    libraries = {"discord": "discord", "telegram": "telegram", "slack": "slack_sdk", "twitch": "twitchio"}
+    code = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from homunculus.program import started\n"
+        "async def main():\n"
+        f"    async with started(Path({str(file)!r})) as program:\n"
+        f"        while any(a.state == 'connecting' for a in program.supervisor.adapters()): await asyncio.sleep(0.01)\n"
+        "asyncio.run(main())\n"
+        f"print([name for name, library in {libraries!r}.items()\n"
+        "       if library in sys.modules or f'homunculus.adapters.{name}.adapter' in sys.modules])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=True)
+    assert ran.stdout.strip().splitlines()[-1] == repr([named] if named else [])
