@@ -223,6 +223,14 @@ class ChatModel(Protocol):
         """Free everything. Safe twice."""
 
 
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A model that counts tokens with its own tokenizer. It may take a moment: ask it in a thread."""
+
+    def count_tokens(self, text: str) -> int | None:
+        """Return how many tokens a text costs this model; None while it cannot tell."""
+
+
 class Expand(Protocol):
     """Replace the macros of a card (`{{char}}`, `{{user}}`, …) in text that never came from a player."""
 

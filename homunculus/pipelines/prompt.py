@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
-from homunculus.interfaces import Expand, SelectLore, Turn
+from homunculus.interfaces import CountsTokens, Expand, SelectLore, Turn
 from homunculus.model import Agent, ChatMessage, Fact, HistoryLine, Lore, Message, Prompt
 from homunculus.pipelines.sections import Section, joined, lore_section, memory_section, stable_sections
 from homunculus.pipelines.speech import speaker, spoken, unmarked
@@ -53,8 +53,10 @@ class BuildPrompt:
     name: ClassVar[str] = "prompt"
 
     async def run(self, turn: Turn) -> None:
-        lay_out = partial(self.lay_out, turn.agent, turn.history, turn.messages, turn.memories)
-        layout = await asyncio.to_thread(lay_out) if _large(turn.agent) else lay_out()
+        own = _tokenizer(*turn.models)
+        build = replace(self, count=partial(_counted, own)) if own is not None else self
+        lay_out = partial(build.lay_out, turn.agent, turn.history, turn.messages, turn.memories)
+        layout = await asyncio.to_thread(lay_out) if own is not None or _large(turn.agent) else lay_out()
         turn.prompt = layout.prompt
         total = f"{len(layout.prompt.messages)} messages, about {sum(n for _, n in layout.tokens)} tokens"
         turn.notes[self.name] = "; ".join((total, *layout.cut))
@@ -194,6 +196,17 @@ def _texts(said: Iterable[HistoryLine | Message]) -> list[str]:
 
 def _spoken(history: Iterable[HistoryLine]) -> int:
     return sum(line.agent_id is not None for line in history)
+
+
+def _tokenizer(first: object = None, *_: object) -> CountsTokens | None:
+    """Return the model that is asked first, if it counts by itself."""
+    return first if isinstance(first, CountsTokens) else None
+
+
+def _counted(model: CountsTokens, text: str) -> int:
+    """Count as the model does; while it cannot tell, as close as an estimate comes."""
+    own = model.count_tokens(text)
+    return count_tokens(text) if own is None else own
 
 
 def _large(agent: Agent) -> bool:

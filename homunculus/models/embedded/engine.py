@@ -1,12 +1,13 @@
 """Runs one loaded model in this process: one thread, one queue, one inference at a time.
 
 Owns xllamacpp and everything that blocks; nothing here is ever called on the event loop except `submit`, `prepare` and
-`close`, which return at once. Engines are shared: models that stand on the same weights take the same one, so that a
+`close`, which return at once: tokens are counted in a thread. Engines are shared: models that stand on the same weights take the same one, so that a
 changed temperature loads nothing anew.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import queue
@@ -20,12 +21,15 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from homunculus.errors import HomunculusError, NotReady, Refused
 
 CONTEXT = 3072  # tokens: the default token budget, an answer and room for Chinese
 BATCH = 128  # tokens between two looks at whether a call was cancelled; costs no speed up to 512
 CACHED_PREFIXES_MIB = 160  # about ten characters' prefixes wait in memory for their next turn
+COUNT_SECONDS = 2.0  # the tokenizer answers in a thousandth of that
+COUNTS_KEPT = 4096
 RETRY_SECONDS = 60.0  # after a failure, before the weights are looked for again
 INSTALL = "pip install 'homunculus[embedded]'"
 
@@ -86,6 +90,7 @@ class Engine:
         self._closing = threading.Event()
         self._server: Any = None  # touched by the thread alone
         self.key = secrets.token_urlsafe(24)
+        self._counts: dict[str, int] = {}  # tokens of texts: a history comes again with every turn
 
     @property
     def address(self) -> str:
@@ -120,6 +125,25 @@ class Engine:
         with "" for progress that is no text."""
         with self._lock:
             return self._put(priority, lambda job: self._infer(job, request, on_piece))
+
+    def count_tokens(self, text: str) -> int | None:
+        """Count the tokens of a text beside what runs; None before the model is loaded, or when it does not say."""
+        if (known := self._counts.get(text)) is not None or not (address := self.address):
+            return known
+        server = urlsplit(address)
+        connection = http.client.HTTPConnection(server.hostname or "", server.port, timeout=COUNT_SECONDS)
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", "/tokenize", json.dumps({"content": text}), headers)
+            count = len(json.loads(connection.getresponse().read())["tokens"])
+        except (OSError, ValueError, KeyError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        if len(self._counts) >= COUNTS_KEPT:
+            self._counts.clear()
+        self._counts[text] = count
+        return count
 
     def close(self) -> threading.Thread | None:
         """Stop what runs, refuse what waits; return the thread that will end, if there is one."""

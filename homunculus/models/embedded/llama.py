@@ -70,6 +70,10 @@ class EmbeddedModel:
                 return Completion(outcome.text, self.spec.id, "embedded", outcome.tokens_in, outcome.tokens_out)
         raise Refused("the prompt does not fit the embedded model's context; lower token_budget")
 
+    def count_tokens(self, text: str) -> int | None:
+        """Count with the model's own tokenizer; None before it is loaded, or when it does not say."""
+        return self._engine.count_tokens(text)
+
     async def warm(self, prompt: Prompt) -> None:
         """Run the prompt's stable beginning through once, giving way to answers; tell how it went by events."""
         try:

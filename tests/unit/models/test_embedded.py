@@ -348,6 +348,21 @@ async def test_models_on_the_same_weights_share_one_engine_and_the_last_one_ends
     await third.aclose()
 
 
+async def test_it_counts_tokens_with_its_own_tokenizer_and_not_before_it_is_loaded(
+    make: Make, session: ClientSession
+) -> None:
+    model = make()
+    assert await asyncio.to_thread(model.count_tokens, "Good evening.") is None or model.engine.is_ready
+    await model.complete(prompt())
+    for text in ("Good evening, Kovach.", "今晚不要去地窖", "", "<|im_start|>"):
+        headers = {"Authorization": f"Bearer {model.engine.key}"}
+        async with session.post(
+            f"{model.engine.address}/tokenize", json={"content": text}, headers=headers
+        ) as response:
+            tokens = (await response.json())["tokens"]
+        assert await asyncio.to_thread(model.count_tokens, text) == len(tokens)
+
+
 # --- its own HTTP server: a second, real endpoint for the `openai` provider ---------------------------------------------
 
 

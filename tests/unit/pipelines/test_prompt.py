@@ -14,7 +14,7 @@ from homunculus.characters.lorebook import select
 from homunculus.model import Agent, ChatMessage, Fact, HistoryLine, Knowledge, Lorebook, Message, Prompt
 from homunculus.pipelines.prompt import BuildPrompt, merged
 from homunculus.pipelines.tokens import PER_MESSAGE, count_tokens
-from tests.unit.pipelines.turns import KOVACH, agent, line, said, turn
+from tests.unit.pipelines.turns import KOVACH, Says, agent, line, said, turn
 
 
 def expand(text: str, *, char: str, user: str) -> str:
@@ -217,3 +217,28 @@ def test_the_parts_are_counted_by_name() -> None:
         "instructions", "language", "character", "examples", "rules", "lore", "memories", "history", "messages", "post_history",
     ]  # fmt: skip
     assert all(number > 0 for _, number in layout.tokens)
+
+
+class Counting(Says):
+    """A model with a tokenizer of its own: one token a character, once it is loaded."""
+
+    loaded = True
+
+    def count_tokens(self, text: str) -> int | None:
+        return len(text) if self.loaded else None
+
+
+async def test_a_model_that_counts_by_itself_decides_what_fits() -> None:
+    history = tuple(line(f"{n} a line") for n in range(40))
+    kept = []
+    for loaded in (True, False):
+        model = Counting("")
+        model.loaded = loaded
+        one = turn(said("Hello."), models=(model,), of=agent(token_budget=900))
+        one.history = history
+        await build.run(one)
+        assert one.prompt is not None
+        kept.append(sum(f"{n} a line" in one.prompt.messages[1].content for n in range(40)))
+        if loaded:
+            assert sum(len(m.content) + PER_MESSAGE for m in one.prompt.messages) <= 900 + 40
+    assert kept[0] < kept[1]
