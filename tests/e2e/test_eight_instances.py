@@ -102,6 +102,9 @@ async def test_instances_come_and_go_while_people_talk_and_only_the_touched_one_
                     yield
                     await saved(world, server)
                     if account in world.accounts:
+                        # Whoever was ready a moment ago may not know yet that its token is void: a new session is the proof.
+                        wanted = before.get(account, 0) + account.connects_a_session
+                        await world.servers[platform].wait_for(lambda _: account.connects >= wanted, timeout=40)
                         await server.ready(account.key, seconds=40)
                 assert await settled(world) == NOTHING_WRONG
                 after = world.connects()
