@@ -5,20 +5,18 @@ Owns no state: it asks the supervisor's parts anew each time, so a reload needs 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from homunculus.errors import Refused
 from homunculus.interfaces import Mode, Namespace, Order, Standing
-from homunculus.model import Agent, Message, Reply, Trace
-from homunculus.pipelines.split import split
+from homunculus.model import Agent, Message, Trace
 from homunculus.runtime.generation import Generation
 from homunculus.runtime.outcome import Outcome
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.runner import Runner
-from homunculus.runtime.sending import Sending, Way
+from homunculus.runtime.sending import Sending
 
 Traced = Callable[[Message], Trace | None]
 
@@ -84,12 +82,7 @@ class RunningDesk:
         if runner is None:
             raise Refused(f"{address.adapter} has gone, and no other instance may speak for it")
         persona = self.current().persona(runner.spec, runner.abilities)
-        ident, card = secrets.token_hex(12), agent.character
-        replies = tuple(
-            Reply(f"{ident}.{ordinal}", agent.id, card.name, part, avatar=card.avatar, persona=persona)
-            for ordinal, part in enumerate(split(text, runner.limit))
-        )
-        await self.sending.unasked(Way(ident, address, runner), agent.id, replies)
+        await self.sending.voiced(runner, address, agent, persona, text)
 
     def memory(self, order: Order) -> Namespace:
         """Return the agent's own memory as it runs now."""

@@ -7,19 +7,17 @@ it, so a restart, a save or another rule greets nobody again.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Iterator
 
 from loguru import logger
 
 from homunculus.errors import HomunculusError
 from homunculus.interfaces import History
-from homunculus.model import Address, Agent, BindingSpec, Reply
-from homunculus.pipelines.split import split
+from homunculus.model import Address, Agent, BindingSpec
 from homunculus.runtime.generation import Generation
 from homunculus.runtime.routes import places
 from homunculus.runtime.runner import Runner
-from homunculus.runtime.sending import Sending, Way
+from homunculus.runtime.sending import Sending
 
 Words = Callable[[Agent], str]
 
@@ -51,13 +49,8 @@ class Greetings:
             address.conversation, agent.id, 1
         ):
             return
-        persona, ident, card = generation.persona(runner.spec, runner.abilities), secrets.token_hex(12), agent.character
-        replies = tuple(
-            Reply(f"{ident}.{ordinal}", agent.id, card.name, part, avatar=card.avatar, persona=persona)
-            for ordinal, part in enumerate(split(self._words(agent), runner.limit))
-        )
-        if replies:
-            await self._sending.unasked(Way(ident, address, runner), agent.id, replies)
+        persona = generation.persona(runner.spec, runner.abilities)
+        await self._sending.voiced(runner, address, agent, persona, self._words(agent))
 
 
 def _wanted(runner: Runner, generation: Generation) -> Iterator[tuple[Agent, str]]:

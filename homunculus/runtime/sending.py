@@ -5,6 +5,7 @@ Owns these steps for turns and for what is said unasked; never decides what is s
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from loguru import logger
 
 from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.interfaces import Emit
-from homunculus.model import Address, Reply, ReplySent
+from homunculus.model import Address, Agent, Persona, Reply, ReplySent
+from homunculus.pipelines.split import split
 from homunculus.runtime.runner import Runner
 from homunculus.runtime.store import Store
 from homunculus.runtime.tasks import Tasks
@@ -51,6 +53,16 @@ class Sending:
         """Say something that answers nobody; an agent's own history keeps it. Raises NotReady, Refused or Uncertain."""
         await self._store.finish(way.id, agent_id, (), replies, way.address)
         return await self.send(way, replies)
+
+    async def voiced(self, runner: Runner, address: Address, agent: Agent, persona: Persona, text: str) -> None:
+        """Say a text unasked as an agent, under its name; nothing for a blank one. Raises like `unasked`."""
+        ident, card = secrets.token_hex(12), agent.character
+        replies = tuple(
+            Reply(f"{ident}.{ordinal}", agent.id, card.name, part, avatar=card.avatar, persona=persona)
+            for ordinal, part in enumerate(split(text, runner.limit))
+        )
+        if replies:
+            await self.unasked(Way(ident, address, runner), agent.id, replies)
 
     async def written(self, way: Way, write: Note) -> None:
         """Write what must be durable before it is said; while the state cannot be written, what was thought waits."""
