@@ -35,6 +35,7 @@ from homunculus.model import (
     Receipt,
     Reply,
     Scope,
+    Session,
     Span,
     Trace,
 )
@@ -317,6 +318,15 @@ class Namespace(Protocol):
     async def forgotten(self) -> tuple[Fact, ...]:
         """Return what `restore` can bring back, one fact at a time."""
 
+    async def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions played so far, in order; at most the last one is still running."""
+
+    async def begin_session(self, at: float, date: str = "") -> Session:
+        """Begin the next session at a moment; `date` is when that is in the game's world. Raise Refused while one runs."""
+
+    async def end_session(self, at: float, date: str = "") -> Session:
+        """End the session that runs. Raise Refused when none does."""
+
     async def archives(self) -> tuple[str, ...]:
         """Return the names of what was archived whole, oldest first."""
 
@@ -435,10 +445,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a command says to who gave it. `private` asks for nobody else to see it, where the platform can do that."""
+    """What a command says to who gave it. `private` asks for nobody else to see it, where the platform can do that.
+
+    `secret` is what nobody else may see at all: it is shown instead of `text` in a direct message or where the platform
+    shows it to its author alone, and nowhere else.
+    """
 
     text: str
     private: bool = False
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)

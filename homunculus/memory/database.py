@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-VERSION = 1
+VERSION = 2
 BUSY_MS = 5_000
 
 _TABLES = """
@@ -17,7 +17,7 @@ CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE files (name TEXT PRIMARY KEY, signature TEXT, length INTEGER, digest BLOB, time REAL, line INTEGER,
   comment INTEGER) WITHOUT ROWID;
 CREATE TABLE facts (row INTEGER PRIMARY KEY, id TEXT, file TEXT, text TEXT, key BLOB, time REAL, source TEXT, session TEXT,
-  date TEXT, private TEXT, pinned INTEGER, curated INTEGER, tail INTEGER, embedded INTEGER);
+  date TEXT, private TEXT, gm INTEGER, pinned INTEGER, curated INTEGER, tail INTEGER, embedded INTEGER);
 CREATE INDEX facts_by_id ON facts (id);
 CREATE INDEX facts_by_key ON facts (key);
 CREATE INDEX facts_by_file ON facts (file);

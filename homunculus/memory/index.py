@@ -36,7 +36,7 @@ _ASKS = "?？ \n"  # at the end of a question: facts have none, and it alone lik
 _AT_ONCE = 16  # facts that are embedded before a search answers; more are embedded aside
 _BATCH = 8  # texts that are embedded at a time, so that a question never waits long
 
-_FACT = "id, text, time, source, session, date, private, pinned, curated, file"
+_FACT = "id, text, time, source, session, date, private, gm, pinned, curated, file"
 _SEEN = "(private = '' OR :where IS NULL OR private = :where)"
 
 
@@ -216,10 +216,10 @@ class Index:
             fact = line.fact
             key = _key(fact.text)
             opened.execute(
-                "INSERT INTO facts VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?, EXISTS (SELECT 1 FROM vectors WHERE key = ?))",
+                "INSERT INTO facts VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?,?, EXISTS (SELECT 1 FROM vectors WHERE key = ?))",
                 (
                     *(fact.id, name, fact.text, key, fact.time, fact.source, fact.session, fact.date, fact.private),
-                    *(fact.pinned, fact.curated, tail, key),
+                    *(fact.gm, fact.pinned, fact.curated, tail, key),
                 ),
             )
             row = opened.last_insert_rowid()
@@ -378,5 +378,5 @@ def _key(text: str) -> bytes:
 
 
 def _fact(row: tuple[Any, ...], score: float = 0.0) -> Fact:
-    ident, text, time, source, session, date, private, pinned, curated, file = row
-    return Fact(ident, text, time, source, session, date, private, bool(pinned), bool(curated), file, score)
+    ident, text, time, source, session, date, private, gm, pinned, curated, file = row
+    return Fact(ident, text, time, source, session, date, private, bool(gm), bool(pinned), bool(curated), file, score)

@@ -75,7 +75,7 @@ def worth(note: Note) -> Note:
 def learned(ident: str, note: Note, time: float, file: str) -> Fact:
     """Return the fact that a note becomes."""
     source, session, date, private = map(one_line, (note.source, note.session, note.date, note.private))
-    return Fact(ident, note.text, time, source, session, date, private, file=file)
+    return Fact(ident, note.text, time, source, session, date, private, gm=note.gm, file=file)
 
 
 def likeness(text: str) -> str:
@@ -104,7 +104,8 @@ def derived_id(*parts: object) -> str:
 def written(fact: Fact, more: tuple[tuple[str, str], ...] = ()) -> str:
     """Return the line of a fact, without its line break. `parsed` gives the same fact back."""
     said = (("src", fact.source), ("session", fact.session), ("date", fact.date), ("dm", fact.private), *more)
-    about = [f"{key}: {_safe(value)}" for key, value in said if value] + (["pinned"] if fact.pinned else [])
+    marks = [mark for mark, is_so in (("gm", fact.gm), ("pinned", fact.pinned)) if is_so]
+    about = [f"{key}: {_safe(value)}" for key, value in said if value] + marks
     return f"- {fact.id}: {fact.text} <!-- {'; '.join(about) or _PLAIN} -->"
 
 
@@ -214,6 +215,7 @@ def _fact(
         session=about.pop("session", ""),
         date=about.pop("date", ""),
         private=about.pop("dm", ""),
+        gm=about.pop("gm", None) is not None,
         pinned=about.pop("pinned", None) is not None,
         curated=file == CURATED,
         file=file,

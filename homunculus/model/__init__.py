@@ -52,7 +52,7 @@ from homunculus.model.events import (
     TurnEnded,
 )
 from homunculus.model.lore import Knowledge, Lore, LoreAtDepth, Lorebook, Placement, Role
-from homunculus.model.memory import Fact, Note
+from homunculus.model.memory import Fact, Note, Session
 from homunculus.model.usage import Usage
 
 __all__ = [
@@ -96,6 +96,7 @@ __all__ = [
     "Role",
     "RulesetSpec",
     "Scope",
+    "Session",
     "ScriptedReply",
     "Secret",
     "ServerSpec",

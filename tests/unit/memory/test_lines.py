@@ -15,16 +15,18 @@ from homunculus.model import Note
 
 ANYTHING = st.text(max_size=60)
 NASTY = st.sampled_from(
-    ["<!--", "-->", "; pinned", "torn", "- ", "## ", "%3B", "\u2028", "\r\n", "a1b2c3: ", "\ufeff", "dm: x"]
+    ["<!--", "-->", "; pinned", "; gm", "torn", "- ", "## ", "%3B", "\u2028", "\r\n", "a1b2c3: ", "\ufeff", "dm: x"]
 )
 TEXT = st.lists(st.one_of(ANYTHING, NASTY), max_size=5).map("".join)
 
 
-@given(TEXT, TEXT, TEXT, TEXT, st.booleans())
-def test_a_written_fact_is_read_again(text: str, source: str, date: str, private: str, pinned: bool) -> None:
+@given(TEXT, TEXT, TEXT, TEXT, st.booleans(), st.booleans())
+def test_a_written_fact_is_read_again(
+    text: str, source: str, date: str, private: str, gm: bool, pinned: bool
+) -> None:
     if not lines.one_line(text):
         return
-    note = Note(lines.one_line(text), source, "", date, private)
+    note = Note(lines.one_line(text), source, "", date, private, gm)
     fact = replace(lines.learned("a1b2c3", note, 60.0, "day.md"), pinned=pinned)
     read = [line.fact for line in lines.parsed("day.md", f"## 1970-01-01T00:01:00Z\n{lines.written(fact)}\n")]
     assert read == [fact]
