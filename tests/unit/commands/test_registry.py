@@ -26,8 +26,18 @@ from homunculus.model import (
     Trace,
 )
 
-CONTROL = {"npc reload", "npc mode", "npc pause", "npc resume", "npc as", "npc remember", "npc forget"}
-ANYBODY = {"npc status", "npc why", "npc memory", "whoami", "help"}
+CONTROL = {
+    "npc reload",
+    "npc mode",
+    "npc pause",
+    "npc resume",
+    "npc as",
+    "npc remember",
+    "npc forget",
+    "session start",
+    "session end",
+}
+ANYBODY = {"npc status", "npc why", "npc memory", "npc recap", "whoami", "help"}
 
 
 @dataclass
@@ -276,7 +286,7 @@ async def test_the_first_word_alone_explains_its_commands() -> None:
     text = (await typed("!npc")).text
     assert {line.split(" — ")[0] for line in text.splitlines()} == {
         "!npc status", "!npc why", "!npc reload", "!npc mode <mode>", "!npc pause", "!npc resume", "!npc as <text>",
-        "!npc memory <query>", "!npc remember <text>", "!npc forget <fact>",
+        "!npc memory <query>", "!npc remember <text>", "!npc forget <fact>", "!npc recap [version] [number]",
     }  # fmt: skip
 
 
