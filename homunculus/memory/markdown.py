@@ -1,4 +1,4 @@
-"""The truth of a namespace: its Markdown files. Owns what is in them and their archive; blocks, so it runs in threads.
+"""The truth of a namespace: its Markdown files. Owns what is in them and the lock; blocks, so it runs in threads.
 
 Appends and changes are made under one lock, whichever process makes them; reading takes no lock. MEMORY.md is read and
 never written once it is there.
@@ -9,18 +9,19 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from homunculus.errors import NotReady, Refused
-from homunculus.memory import disk, lines
+from homunculus.memory import disk, lines, sessions
 from homunculus.memory.lines import CURATED, Line
-from homunculus.model import Fact, Note
+from homunculus.memory.shelf import Shelf
+from homunculus.model import Fact, Note, Session
 from homunculus.private import refusal
 
 TEMPLATE = """\
@@ -30,9 +31,9 @@ TEMPLATE = """\
 writes to it again. -->
 """
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
-_STAMP = re.compile(r"\d{8}T\d{6}Z")
 _TRIES = 20  # to change a file that somebody else changes at the same moment
 
+T = TypeVar("T")
 Signature = tuple[int, int, int, int]
 
 
@@ -49,6 +50,7 @@ class Markdown:
             raise Refused(f"{folder.name!r} cannot be a memory namespace; lower-case letters, digits, - and _ can")
         self.name, self.folder, self.memory = folder.name, folder, folder / "memory"
         self._archive, self._clock = archive, clock
+        self._shelf = Shelf(folder, archive, clock)
         self._forgotten = archive / f"{folder.name}-forgotten.md"
 
     # -- reading
@@ -58,15 +60,13 @@ class Markdown:
         with self._told():
             self._real()
             try:
-                entries = [e for e in os.scandir(self.memory) if e.name.endswith(".md") and not e.name.startswith(".")]
+                entries = [e for e in os.scandir(self.memory) if _holds_facts(e.name)]
             except FileNotFoundError:
                 return {}
             found: dict[str, Signature] = {}
             for entry in sorted(entries, key=lambda e: (e.name != CURATED, e.name)):
-                with suppress(FileNotFoundError):  # gone meanwhile
-                    about = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(about.st_mode):
-                        found[entry.name] = (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino)
+                if signature := _signature(Path(entry.path)):
+                    found[entry.name] = signature
             return found
 
     def content(self, file: str) -> bytes:
@@ -99,7 +99,9 @@ class Markdown:
         with self._told(), self._made():
             now = self._clock()
             met = taken if taken is not None else {fact.id for fact in self.facts()}
-            return self._append(f"{lines.stamp(now)[:10]}.md", now, worthy, met)
+            played = self.sessions()
+            placed = [sessions.placed(note, played, now) for note in worthy]
+            return self._append(f"{lines.stamp(now)[:10]}.md", now, placed, met)
 
     def forget(self, fact_id: str) -> Fact:
         """Take a fact out; its line is in the archive before it is gone from here."""
@@ -134,48 +136,53 @@ class Markdown:
             fact = replace(gone.fact, time=lines.moment(about.get("learned", "")) or 0.0)
             if all(fact_id != known.id for known in self.facts()):
                 file = about.get("file", "")
-                safe = file if re.fullmatch(r"[^/\\\0.][^/\\\0]*\.md", file) and file != CURATED else ""
+                ours = re.fullmatch(r"[^/\\\0]+", file) and _holds_facts(file) and file != CURATED
+                safe = file if ours else ""
                 self._put(safe or f"{lines.stamp(self._clock())[:10]}.md", fact.time, [fact])
             self._unjournal(fact_id)
             return fact
+
+    # -- sessions
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions of SESSIONS.md, in order."""
+        return sessions.played(self.content(sessions.FILE).decode("utf-8", "surrogateescape"))
+
+    def begin_session(self, at: float, date: str) -> Session:
+        """Write down that the next session began; its number follows the highest that is known."""
+        with self._told(), self._made():
+            facts = self.facts()
+            return self._edited(sessions.FILE, lambda text: sessions.begun(text or self._blank_log, at, date, facts))
+
+    def end_session(self, at: float, date: str) -> Session:
+        """Write down that the session that runs is over."""
+        with self._told(), self._made():
+            return self._edited(sessions.FILE, lambda text: sessions.over(text, at, date))
 
     # -- the archive
 
     def archives(self) -> tuple[str, ...]:
         """Return the names of the archives of this namespace, oldest first."""
         with self._told():
-            if not self._archive.is_dir():
-                return ()
-            prefix = f"{self.name}-"
-            named = (e.name for e in self._archive.iterdir() if e.name.startswith(prefix) and (e / "memory").is_dir())
-            return tuple(sorted(name for name in named if _STAMP.fullmatch(name[len(prefix) :])))
+            return self._shelf.names()
 
     def archive(self) -> str:
         """Move the whole memory away and make a blank one; return the archive's name."""
         with self._told(), self._made():
-            name = self._free_name()
-            self._put_away(name)
+            name = self._shelf.put_away()
             self._make()
             return name
 
     def exchange(self, name: str) -> str:
-        """Put an archive in the memory's place; return the name the memory was archived under, "" when it was blank.
-
-        The intent is written down first: after a crash in the middle the next one who takes the lock finishes it.
-        """
+        """Put an archive in the memory's place; return the name the memory was archived under, "" when it was blank."""
         with self._told(), self._made():
-            if name not in self.archives():
-                raise Refused(f"{self.name} has no archive {name!r}; it has {', '.join(self.archives()) or 'none'}")
-            kept = "" if self._blank() else self._free_name()
-            disk.replace(self._intent, f"{name}\n{kept}\n".encode())
-            self._finish_exchange()
-            return kept
+            return self._shelf.exchange(name, keep=not self._blank())
 
     # -- inside; the lock is held
 
     @property
-    def _intent(self) -> Path:
-        return self.folder / ".restoring"
+    def _blank_log(self) -> str:
+        return sessions.TEMPLATE.format(name=self.name)
 
     def _make(self) -> None:
         disk.make_folder(self.memory)
@@ -214,20 +221,32 @@ class Markdown:
         raise Refused(f"{self.name} has no fact {fact_id!r}; a search shows the ids")
 
     def _change(self, file: str, fact_id: str, change: Callable[[Fact], Fact | None]) -> Fact | None:
-        """Rewrite a file with one fact changed or gone; what a person saves at that moment is not written over."""
-        path = self.memory / file
-        for _ in range(_TRIES):
-            before = self.signatures().get(file)
-            text = self.content(file).decode("utf-8", "surrogateescape")
+        """Rewrite a file with one fact changed or gone."""
+
+        def rewritten(text: str) -> tuple[str, Fact | None]:
             found = next((line for line in lines.parsed(file, text) if line.fact.id == fact_id), None)
             if found is None:
-                return None
+                return text, None
             changed = change(found.fact)
             whole = text.split("\n")
             whole[found.first : found.last + 1] = [lines.written(changed, found.more)] if changed else []
-            if self.signatures().get(file) == before:
-                disk.replace(path, "\n".join(whole).encode("utf-8", "surrogateescape"))
-                return changed
+            return "\n".join(whole), changed
+
+        return self._edited(file, rewritten)
+
+    def _edited(self, file: str, edit: Callable[[str], tuple[str, T]]) -> T:
+        """Put other text in a file's place; what a person saves at that moment is not written over."""
+        path = self.memory / file
+        if path.is_symlink():
+            raise Refused(f"{path} is a symbolic link; put a real file in its place")
+        for _ in range(_TRIES):
+            before = _signature(path)
+            text = self.content(file).decode("utf-8", "surrogateescape")
+            edited, result = edit(text)
+            if _signature(path) == before:
+                if edited != text:
+                    disk.replace(path, edited.encode("utf-8", "surrogateescape"))
+                return result
         raise NotReady(f"{path} is being changed all the time; try again")
 
     def _journal(self) -> list[Line]:
@@ -243,39 +262,13 @@ class Markdown:
         text = "".join(f"{lines.written(line.fact, line.more)}\n" for line in left)
         disk.replace(self._forgotten, text.encode())
 
-    def _free_name(self) -> str:
-        moment = int(self._clock())
-        while (self._archive / (name := f"{self.name}-{_compact(moment)}")).exists():
-            moment += 1
-        return name
-
-    def _put_away(self, name: str) -> None:
-        disk.make_folder(self._archive / name)
-        disk.move(self.memory, self._archive / name / "memory")
-
     def _blank(self) -> bool:
         signatures = self.signatures()
-        return not any(self.read(file) for file in signatures) and set(signatures) <= {CURATED}
-
-    def _finish_exchange(self) -> None:
-        try:
-            name, kept = disk.read(self._intent).decode().split("\n")[:2]
-        except FileNotFoundError:
-            return
-        source = self._archive / name / "memory"
-        if source.is_dir():
-            if self.memory.is_dir():
-                self._step_aside(kept)
-            disk.move(source, self.memory)
-        with suppress(OSError):  # an empty folder that cannot be removed is no archive
-            source.parent.rmdir()
-        disk.remove(self._intent)
-
-    def _step_aside(self, kept: str) -> None:
-        if kept:
-            self._put_away(kept)
-        else:
-            shutil.rmtree(self.memory)  # blank: nothing but an untouched MEMORY.md
+        return (
+            not any(self.read(file) for file in signatures)
+            and set(signatures) <= {CURATED}
+            and not self.content(sessions.FILE)
+        )
 
     def _real(self) -> None:
         """Refuse a namespace that is a door into somewhere else."""
@@ -298,7 +291,7 @@ class Markdown:
     def _locked(self) -> Iterator[None]:
         self._real()
         with disk.locked(self.folder / ".lock"):
-            self._finish_exchange()
+            self._shelf.finish()
             yield
 
     @contextmanager
@@ -324,14 +317,23 @@ class _Either:
         return any(item in part for part in self._parts)
 
 
+def _holds_facts(name: str) -> bool:
+    return name.endswith(".md") and not name.startswith(".") and name != sessions.FILE
+
+
+def _signature(path: Path) -> Signature | None:
+    """Return what changes whenever a file's content may have; None where there is no regular file."""
+    try:
+        about = path.lstat()
+    except FileNotFoundError:
+        return None
+    return (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino) if stat.S_ISREG(about.st_mode) else None
+
+
 def _as_forgotten(line: Line) -> Line:
     about = dict(line.more)
     time_ = lines.moment(about.get("learned", "")) or 0.0
     return replace(line, fact=replace(line.fact, time=time_, file=about.get("file", "")))
-
-
-def _compact(moment: int) -> str:
-    return lines.stamp(moment).replace("-", "").replace(":", "")
 
 
 def _tail(path: Path, most: int = 65_536) -> bytes:
