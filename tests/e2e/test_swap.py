@@ -74,7 +74,9 @@ async def test_a_swap_changes_one_word_of_the_file_and_begins_blank(server: Serv
     generation = (await server.get("/api/status"))["generation"]
     told = await by(server, "ana", "!npc swap john")
     assert told.startswith("John speaks now wherever Kovach did (keeper), and remembers nothing yet.\nWhat Kovach")
-    assert file.read_text() == before.replace("    character: kovach   # the veteran", "    character: john   # the veteran")
+    assert file.read_text() == before.replace(
+        "    character: kovach   # the veteran", "    character: john   # the veteran"
+    )
     assert await by(server, "bob", "hello", "docks") == "John nods."
     assert await history(server, "tavern") == "0 lines"
     assert await history(server, "tavern") == "2 lines"
@@ -87,7 +89,7 @@ async def test_a_swap_changes_one_word_of_the_file_and_begins_blank(server: Serv
     name = told.partition("is kept as ")[2].partition(";")[0]
     await asyncio.to_thread(homunculus, "memory", "restore", str(file), "keeper", name)
     async with asyncio.timeout(10):
-        while "mill" not in await by(server, "ana", "!npc memory mill"):  # another process wrote it
+        while "mill" not in await by(server, "ana", "!npc memory mill"):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.1)
 
 
