@@ -74,21 +74,19 @@ async def test_an_evening_is_begun_played_ended_and_told_again(file: Path) -> No
         assert "nothing was learned" in await by(server, "bob", "!npc recap 2")
         assert "There is no session 3" in await by(server, "bob", "!npc recap 3")
         assert "authority" in await by(server, "bob", "!npc recap gm", dm=True)
-        aloud = await by(server, "ana", "!npc recap gm")
+        aloud = await by(server, "ana", "!npc recap gm 1")
+        assert "three dollars" not in aloud
         assert "direct message" in aloud
-        assert "swordfish" not in aloud
 
 
 def test_a_session_kept_by_hand_is_told_on_the_command_line(file: Path) -> None:
     code, said, _ = homunculus("recap", file, "kovach-eod")
     assert (code, said) == (0, "Nothing has been learned yet.\n")
     assert not (file.parent / "home").exists()
-    told("add", file, "kovach-eod", "The ferry sank.", "--session", "4", "--date", "12 Oct 1925")
     write(memory_of(file) / "SESSIONS.md", "- Session 4: 2026-11-27 19:00 to 2026-11-27 22:30 | 12 Oct 1925\n")
-    secret = (
-        "- The mayor sank it. <!-- src: keeper; session: 4; gm -->\n- Ana stole the key. <!-- session: 4; dm: x -->\n"
-    )
-    write(memory_of(file) / "2026-11-20.md", secret)
+    facts = ("The ferry sank. <!-- src: ana; session: 4 -->", "The mayor sank it. <!-- src: keeper; session: 4; gm -->",
+             "Ana stole the key. <!-- session: 4; dm: x -->")  # fmt: skip
+    write(memory_of(file) / "2026-11-27.md", "".join(f"- {fact}\n" for fact in facts))
     _, said, _ = homunculus("recap", file, "kovach-eod")
     title = "Session 4 (12 Oct 1925), played 2026-11-27 19:00 to 22:30 UTC:\n"
     assert said == f"{title}- The ferry sank.\n"
