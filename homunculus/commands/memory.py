@@ -104,8 +104,8 @@ def _done(order: Order, done: str, fact: Fact, *, before: str = "", hint: str = 
     was = f"Before: {before}" if before else ""
     whole = "\n".join(filter(None, (f"{done} {_shown(fact)}", was, hint)))
     if _told(order, fact):
-        return Response(whole)
-    return Response("\n".join(filter(None, (f"{done} {fact.id}.", hint))), secret=whole)
+        return Response(whole, private=True)
+    return Response("\n".join(filter(None, (f"{done} {fact.id}.", hint))), private=True, secret=whole)
 
 
 def _listed(facts: Iterable[Fact]) -> str:
