@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from homunculus.config.identity import Identity, identify
 from homunculus.config.load import Loaded
 from homunculus.config.redact import redacted, secret_values
 from homunculus.container import Container
-from homunculus.interfaces import ChatModel
+from homunculus.interfaces import ChatModel, Namespace
 from homunculus.logs import scrub, threshold
 from homunculus.model import AdapterSpec, Deployment, Prompt
 from homunculus.plan import Plan, plan
@@ -171,6 +172,18 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
     async def routed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         return ask(supervisor.routes, supervisor.applied, Probe.of(arguments)).shown()
 
+    @contextmanager
+    def lent(namespace: str) -> Iterator[Namespace]:
+        generation = supervisor.current
+        with generation.in_use():
+            yield next(
+                generation.namespaces[agent.id]
+                for agent in generation.deployment.agents
+                if agent.namespace == namespace
+            )
+
+    locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
     return Running(
         version=__version__,
         phase=lambda: program.phase,
@@ -190,6 +203,9 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         state_fault=lambda: state.fault,
         usage=lambda: meter.report(supervisor.applied.models),
         exhausted=lambda: meter.exhausted(supervisor.applied.models),
+        memory=lent,
+        changing=locks.__getitem__,
+        unremembered=lambda: supervisor.after.unremembered,
     )
 
 

@@ -54,6 +54,9 @@ def _show(server: Server, answer: dict[str, Any]) -> None:
     rows += [("adapter", a["runtime_key"], a["state"], _more(a)) for a in answer["adapters"]]
     if answer["state_fault"]:
         rows.append(("state", "-", "failed", answer["state_fault"]))
+    if any(answer["memory"].values()):
+        lost = "{failed} turns failed, {left_out} were left out since the start; the log says why"
+        rows.append(("memory", "-", "gaps", lost.format(**answer["memory"])))
     rows += [_used(used) for used in answer["usage"]["models"] if used["calls"] or used["spent"]]
     rows += [("agent", agent["id"], agent["card"]["name"], f"model {agent['model']}") for agent in answer["agents"]]
     output.show_table(f"homunculus {answer['version']} · {answer['file']}", ("", "name", "state", "more"), rows)
