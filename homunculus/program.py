@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,18 @@ from homunculus.config.identity import Identity, identify
 from homunculus.config.load import Loaded
 from homunculus.config.redact import redacted, secret_values
 from homunculus.container import Container
-from homunculus.interfaces import ChatModel, Namespace
+from homunculus.interfaces import ChatModel
 from homunculus.logs import scrub, threshold
 from homunculus.model import AdapterSpec, Deployment, Prompt
 from homunculus.plan import Plan, plan
 from homunculus.runtime.lock import ProcessLock, RunFile, state_path
+from homunculus.runtime.memories import Memories
 from homunculus.runtime.outcome import Outcome
 from homunculus.runtime.probe import Probe, ask
 from homunculus.runtime.reload import Reloader
 from homunculus.runtime.state import State
 from homunculus.runtime.supervisor import Supervisor
+from homunculus.runtime.swap import Swaps
 from homunculus.runtime.warm import Warmer
 from homunculus.site import Site
 from homunculus.web.app import Phase, Running
@@ -49,6 +51,7 @@ class Program:
     supervisor: Supervisor
     reloader: Reloader
     site: Site
+    swaps: Swaps
     outcome: Outcome | None = None
     phase: Phase = "starting"
 
@@ -79,6 +82,7 @@ async def started(
             state=state,
             kept=state_path(identity.data_home, identity.bot_name, ".kept"),
             reloads=lambda: program.reloader,
+            swaps=lambda: program.swaps,
             environ=dict(os.environ if environ is None else environ),
         )
         stack.push_async_callback(container.http().aclose)
@@ -113,6 +117,8 @@ def _assembled(
         return loaded if only is None else replace(loaded, deployment=_reduced(loaded.deployment, only))
 
     async def apply(wanted: Deployment) -> None:
+        if not supervisor.generation:
+            await swaps.recover(partial(container.namespaces().named, wanted))
         await supervisor.apply(wanted)
         if only is None:
             threshold.set(wanted.log_level)
@@ -135,7 +141,8 @@ def _assembled(
         last_generation=last_generation,
         redact=redacted,
     )
-    program = Program(file, identity, container, supervisor, reloader, site)
+    swaps = Swaps(file, load=load, look=reloader, store=state, holds=supervisor.holds, memory=supervisor.memory)
+    program = Program(file, identity, container, supervisor, reloader, site, swaps)
     return program
 
 
@@ -165,24 +172,13 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
     """Say to the web part what it may see and do."""
     supervisor, reloader, container = program.supervisor, program.reloader, program.container
     meter = container.meter()
+    memories = Memories(lambda: supervisor.current, supervisor.holds)
 
     async def planned(text: str | None) -> Plan:
         return await asyncio.to_thread(_planned, program, text)
 
     async def routed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         return ask(supervisor.routes, supervisor.applied, Probe.of(arguments)).shown()
-
-    @contextmanager
-    def lent(namespace: str) -> Iterator[Namespace]:
-        generation = supervisor.current
-        with generation.in_use():
-            yield next(
-                generation.namespaces[agent.id]
-                for agent in generation.deployment.agents
-                if agent.namespace == namespace
-            )
-
-    locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     return Running(
         version=__version__,
@@ -203,8 +199,8 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         state_fault=lambda: state.fault,
         usage=lambda: meter.report(supervisor.applied.models),
         exhausted=lambda: meter.exhausted(supervisor.applied.models),
-        memory=lent,
-        changing=locks.__getitem__,
+        memory=memories.lent,
+        changing=memories.changing,
         unremembered=lambda: supervisor.after.unremembered,
     )
 

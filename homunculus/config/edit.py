@@ -21,11 +21,8 @@ _BY_HAND = "change it by hand"
 
 
 def written_character(content: bytes, agent_id: str) -> str | None:
-    """Return the character that a text gives an agent; None when the text is unreadable or has no such agent."""
-    try:
-        data = read(content, "").data
-    except ConfigErrors:
-        return None
+    """Return the character that a text gives an agent; None when it has no such agent. Raise ConfigErrors."""
+    data = read(content, "the deployment file").data
     found = [_at(data, path) for path in _characters(data, agent_id)]
     return str(found[0]) if found and found[0] is not None else None
 
@@ -157,7 +154,7 @@ def _with(data: Any, path: Path, value: str) -> Any:
     if not path:
         return value
     part, *rest = path
-    copy = dict(data) if isinstance(data, dict) else list(data)
+    copy: Any = dict(data) if isinstance(data, dict) else list(data)
     copy[part] = _with(data.get(part) if isinstance(data, dict) else data[part], tuple(rest), value)
     return copy
 

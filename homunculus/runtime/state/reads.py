@@ -28,7 +28,7 @@ SELECT json_group_array(json_array(id, author, text, time, speaker) ORDER BY seq
     SELECT seq, id, author, text, time, speaker FROM history
     WHERE conversation = :conversation AND agent_id = :agent AND seq < coalesce(
         (SELECT seq FROM inbox WHERE conversation = :before_conversation AND id = :before_id), 9223372036854775807
-    )
+    ) AND seq > coalesce((SELECT seq FROM beginnings WHERE beginnings.agent_id = :agent), 0)
     ORDER BY seq DESC LIMIT :limit
 )
 """

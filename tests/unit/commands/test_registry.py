@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from homunculus.commands import COMMANDS
 from homunculus.errors import NotReady, Refused
-from homunculus.interfaces import Mode, Namespace, Order, Response, Standing
+from homunculus.interfaces import Mode, Namespace, Order, Response, Standing, Swapped
 from homunculus.model import (
     Address,
     Agent,
@@ -25,7 +25,7 @@ from homunculus.model import (
 )
 
 CONTROL = {
-    *("npc reload", "npc mode", "npc pause", "npc resume", "npc as"),
+    *("npc reload", "npc mode", "npc pause", "npc resume", "npc as", "npc swap"),
     *("npc remember", "npc forget", "npc restore", "npc pin", "npc unpin", "npc edit"),
 }
 ANYBODY = {"npc status", "npc why", "npc memory", "whoami", "help"}
@@ -67,6 +67,10 @@ class ScriptedDesk:
 
     async def speak(self, order: Order, text: str) -> None:
         self.did.append(("speak", text))
+
+    async def swap(self, order: Order, character: str) -> Swapped:
+        self.did.append(("swap", character))
+        return Swapped("Kovach", character.title(), "kovach-eod-20261127T190000Z")
 
     def memory(self, order: Order) -> Namespace:
         raise Refused("nothing is remembered on this desk")
@@ -213,6 +217,16 @@ async def test_what_the_npc_is_to_say_keeps_its_lines() -> None:
     assert desk.did == [("speak", "Good evening.\n\nSit  down.")]
 
 
+async def test_a_swap_says_who_speaks_now_and_where_the_memory_is() -> None:
+    desk = ScriptedDesk()
+    response = await typed("!npc swap john", desk)
+    assert desk.did == [("swap", "john")]
+    assert response.text == (
+        "John speaks now wherever Kovach did (kovach-eod), and remembers nothing yet.\n"
+        "What Kovach remembered is kept as kovach-eod-20261127T190000Z; homunculus memory restore brings it back."
+    )
+
+
 async def test_whoami_tells_the_id_that_the_file_wants() -> None:
     assert "id 42" in (await typed("!whoami", authority=False)).text
     assert "You may run control commands" in (await typed("!whoami", authority=True)).text
@@ -246,7 +260,7 @@ async def test_the_first_word_alone_explains_its_commands() -> None:
     assert {line.split(" — ")[0] for line in text.splitlines()} == {
         "!npc status", "!npc why", "!npc reload", "!npc mode <mode>", "!npc pause", "!npc resume", "!npc as <text>",
         "!npc memory <query>", "!npc remember <text>", "!npc forget <fact>", "!npc restore <fact>", "!npc pin <fact>",
-        "!npc unpin <fact>", "!npc edit <fact> <text>",
+        "!npc unpin <fact>", "!npc edit <fact> <text>", "!npc swap <character>",
     }  # fmt: skip
 
 

@@ -97,7 +97,8 @@ def test_an_agent_that_is_not_there_is_named() -> None:
 def test_the_written_character_is_found_in_any_of_these_places() -> None:
     found = [written_character(FILE.encode(), agent) for agent in ("kovach-eod", "flow", "merged", "john-masks", "no")]
     assert found == ["kovach", "ana", "ana", "john", None]
-    assert written_character(b"agents: [", "kovach-eod") is None
+    with pytest.raises(ConfigError):
+        written_character(b"agents: [", "kovach-eod")
     assert written_character(b"7", "kovach-eod") is None
 
 
