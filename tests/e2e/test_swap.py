@@ -74,7 +74,9 @@ async def test_a_swap_changes_one_word_of_the_file_and_begins_blank(server: Serv
     generation = (await server.get("/api/status"))["generation"]
     told = await by(server, "ana", "!npc swap john")
     assert told.startswith("John speaks now wherever Kovach did (keeper), and remembers nothing yet.\nWhat Kovach")
-    assert file.read_text() == before.replace("    character: kovach   # the veteran", "    character: john   # the veteran")
+    assert file.read_text() == before.replace(
+        "    character: kovach   # the veteran", "    character: john   # the veteran"
+    )
     assert await by(server, "bob", "hello", "docks") == "John nods."
     assert await history(server, "tavern") == "0 lines"
     assert await history(server, "tavern") == "2 lines"
