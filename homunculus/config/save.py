@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from homunculus import whole
 from homunculus.errors import NotReady, Refused
 
 _REMEDIES = {
@@ -35,23 +35,12 @@ def replace(file: Path, before: bytes, after: bytes) -> None:
 
 def _replace(file: Path, before: bytes, after: bytes) -> None:
     about = file.stat()
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(after)
-            opened.flush()
-            with suppress(PermissionError):  # another's file becomes ours; its mode still holds
-                os.fchown(descriptor, about.st_uid, about.st_gid)
-            os.fchmod(descriptor, about.st_mode & 0o7777)
-            os.fsync(descriptor)
+
+    def ready(descriptor: int) -> None:
+        with suppress(PermissionError):  # another's file becomes ours; its mode still holds
+            os.fchown(descriptor, about.st_uid, about.st_gid)
+        os.fchmod(descriptor, about.st_mode & 0o7777)
         if file.read_bytes() != before:
             raise NotReady(f"{file} was changed at the same moment; nothing was written, try again")
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+
+    whole.put(file, after, ready=ready)

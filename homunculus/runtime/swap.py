@@ -128,8 +128,8 @@ class Swaps:
 
     async def _carry_out(self, agent: Agent, recast: _Recast, memory: Namespace) -> str:
         swap = PendingSwap(agent.id, agent.spec.namespace, recast.written, await memory.archives())
-        await self._store.begin_swap(swap)
         try:
+            await self._store.begin_swap(swap)
             archive = await memory.archive()
             await asyncio.to_thread(save.replace, self.file, recast.before, recast.after)
             await self._live(agent, recast)

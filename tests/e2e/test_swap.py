@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from tests.e2e.mortal import SWAP_POINTS
 from tests.e2e.serving import Serving, serving, write
 from tests.e2e.test_command_line import homunculus
 
@@ -89,7 +92,7 @@ async def test_a_swap_changes_one_word_of_the_file_and_begins_blank(server: Serv
     name = told.partition("is kept as ")[2].partition(";")[0]
     await asyncio.to_thread(homunculus, "memory", "restore", str(file), "keeper", name)
     async with asyncio.timeout(10):
-        while "mill" not in await by(server, "ana", "!npc memory mill"):  # another process wrote it
+        while "mill" not in await by(server, "ana", "!npc memory mill"):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.1)
 
 
@@ -106,6 +109,26 @@ async def test_who_may_not_swap_and_who_cannot_be_swapped_in_change_nothing(serv
     assert await by(server, "bob", "hello") == "Kovach nods."
     assert file.read_text() == before
     assert not (file.parent / "home/archive").exists()
+
+
+@pytest.mark.parametrize("point", SWAP_POINTS)
+async def test_a_kill_in_the_middle_leaves_all_or_nothing(file: Path, point: str) -> None:
+    before = file.read_text()
+    async with serving(file, program=("tests.e2e.mortal", point, "1")) as server:
+        assert await by(server, "bob", "hello") == "Kovach nods."
+        assert "Remembered" in await by(server, "ana", "!npc remember The mill burned down.")
+        with pytest.raises(aiohttp.ClientError):
+            await by(server, "ana", "!npc swap john")
+        assert await server.process.wait() == -signal.SIGKILL
+    async with serving(file) as server:
+        swapped = point in ("file written", "swap ending")
+        assert file.read_text() == (
+            before.replace("character: kovach   #", "character: john   #") if swapped else before
+        )
+        assert await history(server, "tavern") == ("0 lines" if swapped else "2 lines")
+        assert ("mill" in await by(server, "ana", "!npc memory mill")) is not swapped
+        assert await by(server, "bob", "hello") == ("John nods." if swapped else "Kovach nods.")
+        assert len(list((file.parent / "home/archive/camp").glob("keeper-*"))) == int(swapped)
 
 
 async def test_an_agent_written_in_place_is_swapped_in_place(server: Serving, file: Path) -> None:

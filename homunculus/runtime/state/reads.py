@@ -160,7 +160,14 @@ def newest_keys(connection: apsw.Connection, limit: int) -> list[tuple[str, str]
     return [(conversation, id_) for conversation, id_ in _rows(connection, KEYS, limit=limit)]
 
 
+LAST = """
+SELECT json_array(
+    (SELECT max(seq) FROM inbox), (SELECT max(seq) FROM history), (SELECT max(seq) FROM beginnings)
+)
+"""
+
+
 def last_seq(connection: apsw.Connection) -> int:
     """Return the highest `seq` that was given."""
-    found = _rows(connection, "SELECT json_array((SELECT max(seq) FROM inbox), (SELECT max(seq) FROM history))")
+    found = _rows(connection, LAST)
     return max(seq or 0 for seq in found)

@@ -18,7 +18,7 @@ VALUES (:agent, :namespace, :character, :archives, (SELECT seq FROM beginnings W
 INSERT OR REPLACE INTO beginnings (agent_id, seq) VALUES (:agent, :seq);
 """
 UNDO = """
-DELETE FROM beginnings WHERE agent_id = :agent;
+DELETE FROM beginnings WHERE agent_id = :agent AND EXISTS (SELECT 1 FROM swaps WHERE agent_id = :agent);
 INSERT INTO beginnings (agent_id, seq)
 SELECT agent_id, beginning FROM swaps WHERE agent_id = :agent AND beginning IS NOT NULL;
 """
@@ -44,7 +44,7 @@ def begin(connection: apsw.Connection, swap: PendingSwap, seq: int) -> None:
 
 
 def end(connection: apsw.Connection, agent_id: str, *, kept: bool) -> None:
-    """End a swap; one that is not `kept` gives the agent its history back."""
+    """End a swap; one that is not `kept` gives the agent its history back; one that never began changes nothing."""
     run(connection, END if kept else UNDO + END, {"agent": agent_id})
 
 
