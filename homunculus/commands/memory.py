@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from homunculus.commands.arguments import Misuse, Rest, Word, quoted
+from homunculus.commands.chronicle import withheld
 from homunculus.commands.registry import Arguments, Command
 from homunculus.interfaces import Desk, Namespace, Order, Response
 from homunculus.model import Fact, Note
@@ -113,18 +114,8 @@ def _listed(facts: Iterable[Fact]) -> str:
 
 
 def _shown(fact: Fact) -> str:
-    return f"{fact.id}: {fact.text}{_mark(fact)}"
-
-
-def _mark(fact: Fact) -> str:
-    """Say why players are not shown a fact; nothing where they are."""
-    if fact.open:
-        return ""
-    if fact.curated:
-        return " (secret: MEMORY.md)"
-    if fact.private:
-        return " (this direct message)"
-    return " (secret: the game master told it)" if fact.gm else " (secret: nobody said it)"
+    why = withheld(fact)
+    return f"{fact.id}: {fact.text}" + (f" (secret: {why})" if why else "")
 
 
 _FACT = Word("fact", "its id, as !npc memory shows it")

@@ -100,10 +100,10 @@ async def test_what_is_secret_says_why(desk: Memories) -> None:
     marks = {next(iter(canaries(line))): line.rpartition(". (")[2] for line in lines}
     assert marks.pop("OPEN").endswith("OPEN to kovach.")
     assert marks == {
-        "CURATED": "secret: MEMORY.md)",
-        "TYPED": "secret: nobody said it)",
-        "TOLD": "secret: the game master told it)",
-        "WHISPERED": "this direct message)",
+        "CURATED": "secret: written by hand)",
+        "TYPED": "secret: written by hand)",
+        "TOLD": "secret: told by the game master)",
+        "WHISPERED": "secret: said in a direct message)",
     }
 
 

@@ -27,8 +27,9 @@ from homunculus.model import (
 CONTROL = {
     *("npc reload", "npc mode", "npc pause", "npc resume", "npc as", "npc swap"),
     *("npc remember", "npc forget", "npc restore", "npc pin", "npc unpin", "npc edit"),
+    *("session start", "session end"),
 }
-ANYBODY = {"npc status", "npc why", "npc memory", "whoami", "help"}
+ANYBODY = {"npc status", "npc why", "npc memory", "npc recap", "whoami", "help"}
 
 
 @dataclass
@@ -261,6 +262,7 @@ async def test_the_first_word_alone_explains_its_commands() -> None:
         "!npc status", "!npc why", "!npc reload", "!npc mode <mode>", "!npc pause", "!npc resume", "!npc as <text>",
         "!npc memory <query>", "!npc remember <text>", "!npc forget <fact>", "!npc restore <fact>", "!npc pin <fact>",
         "!npc unpin <fact>", "!npc edit <fact> <text>", "!npc swap <character>",
+        "!npc recap [version] [number]",
     }  # fmt: skip
 
 
