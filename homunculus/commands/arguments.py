@@ -66,10 +66,10 @@ class Word:
 
     def read(self, words: str) -> tuple[str, str]:
         """Read up to the next white space; what follows keeps its line breaks."""
-        word, *rest = words.split(maxsplit=1)[:2] or ("",)
+        word, rest = (*words.split(maxsplit=1), "", "")[:2]
         if not word:
             raise Misuse(f"{self.name} is missing: {self.about}")
-        return word, "".join(rest)
+        return word, rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,22 @@ async def test_a_secret_of_a_direct_message_is_recalled_in_it_alone(server: Serv
     assert await recalled(server, "tavern", "What is the password, swordfish?") == "no facts"
 
 
+async def test_what_could_not_be_learned_is_counted_and_shown(file: Path) -> None:
+    nobody = 'scribe: {provider: openai, name: gone, base_url: "http://127.0.0.1:9/v1", api_key: k}'
+    begin, _, rest = file.read_text().partition("  scribe:\n")
+    write(file, f"{begin}  {nobody}\nmemory:{rest.partition('memory:')[2]}")
+    async with serving(file) as server:
+        assert (await server.get("/api/status"))["memory"] == {"failed": 0, "left_out": 0}
+        assert await recalled(server, "tavern", "I owe you three dollars, Kovach.") == "no facts"
+
+        async def counted() -> bool:
+            return bool((await server.get("/api/status"))["memory"] == {"failed": 1, "left_out": 0})
+
+        await until(counted)
+        shown = await run("status", file)
+        assert "nothing was learned from 1 turns that failed and 0 that were left out" in shown.stdout
+
+
 async def test_the_server_finds_what_the_command_line_and_a_person_change(server: Serving, file: Path) -> None:
     harpoon = "Kovach, tell me about the harpoon"
     assert await recalled(server, "tavern", harpoon) == "no facts"
