@@ -213,6 +213,11 @@ PROVIDERS: Mapping[str, Provider] = EntryPoints("homunculus.models")
 BACKENDS: Mapping[str, Backend] = EntryPoints("homunculus.memory")
 
 
+def folds_case(platform: str) -> bool:
+    """Tell whether the places of a platform are the same in any case."""
+    return platform in PLATFORMS and PLATFORMS[platform].folds_case
+
+
 def read_foreign(content: bytes, file: str) -> tuple[dict[str, Any], tuple[ConfigError, ...]]:
     """Read a card of another format. Its readers are imported by the first deployment that names one."""
     from homunculus.characters.card import read_native

@@ -20,7 +20,7 @@ from homunculus import __version__
 from homunculus.config.identity import Identity, identify
 from homunculus.config.load import Loaded
 from homunculus.config.redact import redacted, secret_values
-from homunculus.container import Container
+from homunculus.container import Container, folds_case
 from homunculus.interfaces import ChatModel
 from homunculus.logs import scrub, threshold
 from homunculus.model import AdapterSpec, Deployment, Prompt
@@ -178,7 +178,7 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         return await asyncio.to_thread(_planned, program, text)
 
     async def routed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        return ask(supervisor.routes, supervisor.applied, Probe.of(arguments)).shown()
+        return ask(supervisor.routes, supervisor.applied, Probe.of(arguments), folds_case).shown()
 
     return Running(
         version=__version__,
