@@ -52,6 +52,8 @@ class Markdown:
         self._archive, self._clock = archive, clock
         self._shelf = Shelf(folder, archive, clock)
         self._forgotten = archive / f"{folder.name}-forgotten.md"
+        # All the mutable state:
+        self._played: tuple[Signature | None, tuple[Session, ...]] | None = None  # as the file with that signature says
 
     # -- reading
 
@@ -145,8 +147,14 @@ class Markdown:
     # -- sessions
 
     def sessions(self) -> tuple[Session, ...]:
-        """Return the sessions of SESSIONS.md, in order."""
-        return sessions.played(self.content(sessions.FILE).decode("utf-8", "surrogateescape"))
+        """Return the sessions of SESSIONS.md, in order. Every append asks: the file is read again only when it changed."""
+        with self._told():
+            signature = _signature(self.memory / sessions.FILE)
+        known = self._played
+        if known is None or known[0] != signature:
+            text = self.content(sessions.FILE).decode("utf-8", "surrogateescape")
+            known = self._played = signature, sessions.played(text)
+        return known[1]
 
     def begin_session(self, at: float, date: str) -> Session:
         """Write down that the next session began; its number follows the highest that is known."""
