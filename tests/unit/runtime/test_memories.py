@@ -81,11 +81,15 @@ async def test_a_swap_waits_for_a_change_and_the_next_change_for_the_swap(tmp_pa
 
     async def swap() -> None:
         async with holds.held("kovach", 10):
-            did.append("swap")
+            did.append("swap begins")
+            for _ in range(20):
+                await asyncio.sleep(0)
+            did.append("swap ends")
 
     async with asyncio.TaskGroup() as tasks:
         for work in (change("first"), swap(), change("second")):
             tasks.create_task(work)
             await asyncio.sleep(0)
         go.set()
-    assert did == ["first begins", "first ends", "swap", "second begins", "second ends"]
+    pairs = [f"{who} {what}" for who in ("first", "swap", "second") for what in ("begins", "ends")]
+    assert did == pairs
