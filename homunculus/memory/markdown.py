@@ -34,7 +34,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _TRIES = 20  # to change a file that somebody else changes at the same moment
 
 T = TypeVar("T")
-Signature = tuple[int, int, int, int]
+Signature = tuple[int, int, int, int]  # changed, changed about, size, inode
 
 
 def is_name(name: str) -> bool:
@@ -250,6 +250,8 @@ class Markdown:
         for _ in range(_TRIES):
             before = _signature(path)
             text = self.content(file).decode("utf-8", "surrogateescape")
+            if before is not None and not text and before[2]:
+                raise Refused(f"{path} cannot be read, so it is not changed; let the program read it")
             edited, result = edit(text)
             if _signature(path) == before:
                 if edited != text:
