@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from homunculus.testing.discord import Channel, DiscordServer, User
 from tests.e2e.serving import Serving, serving, write
+from tests.e2e.test_commands import TOKEN, deploy
 from tests.e2e.test_memory import homunculus, told, until
 
 FILE = """\
@@ -74,9 +76,51 @@ async def test_an_evening_is_begun_played_ended_and_told_again(file: Path) -> No
         assert "nothing was learned" in await by(server, "bob", "!npc recap 2")
         assert "There is no session 3" in await by(server, "bob", "!npc recap 3")
         assert "authority" in await by(server, "bob", "!npc recap gm", dm=True)
-        aloud = await by(server, "ana", "!npc recap gm 1")
-        assert "three dollars" not in aloud
+        await by(server, "ana", "!npc remember The mayor sank the ferry.")
+        secret = await by(server, "ana", "!npc recap gm 2", dm=True)
+        assert secret.splitlines()[1:] == ["- The mayor sank the ferry. (secret: told by the game master)"]
+        assert "nothing was learned that all" in await by(server, "ana", "!npc recap 2", dm=True)
+        secret = await by(server, "ana", "!npc recap gm", dm=True)
+        assert "three dollars" in secret
+        assert "swordfish" not in secret  # that was said to Kovach by Bob alone
+        aloud = await by(server, "ana", "!npc recap gm 2")
+        assert "mayor" not in aloud
         assert "direct message" in aloud
+
+
+async def test_on_discord_the_secrets_are_shown_to_the_game_master_alone(tmp_path: Path) -> None:
+    async with DiscordServer() as discord:
+        bot, ana, bob = discord.add_bot(TOKEN, name="Keeper"), discord.add_user("Ana"), discord.add_user("Bob")
+        guild = discord.add_guild("Arkham", bots=[bot])
+        store = discord.add_channel(guild, "store")
+        block = (
+            f"  discord: {{token: {TOKEN}, api_base: {discord.api_base}, gateway: {discord.gateway}, "
+            f'authority: ["{ana.id}"]}}'
+        )
+        channel = f"  - {{platform: discord, channel_id: {store.id}, agent_id: kovach-eod}}"
+        file = deploy(tmp_path, respond="mention", discord=block, channels=channel)
+
+        async def told(place: Channel, user: User, words: str, **values: str) -> tuple[str, bool]:
+            """Give a command; what its author was told, and whether the others saw it."""
+            one = discord.command(place, user, words, values)
+            await discord.wait_for(lambda _: one.answers and not one.thinking, timeout=20)
+            (answer,) = one.answers
+            return answer.content, answer in discord.messages(place)
+
+        async with serving(file) as server:
+            await server.ready("discord")
+            await discord.wait_for(lambda server: "session start" in server.commands(bot), timeout=20)
+            begun, seen = await told(store, ana, "session start", date="12 Oct 1925")
+            assert ("on 12 Oct 1925" in begun, seen) == (True, False)
+            await told(store, ana, "npc remember", text="The mayor sank the ferry.")
+            public, seen = await told(store, bob, "npc recap", number="1")
+            assert ("that all could hear" in public, seen) == (True, True)
+            secret, seen = await told(store, ana, "npc recap", version="gm")
+            assert ("The mayor sank the ferry. (secret" in secret, seen) == (True, False)
+            refused, seen = await told(store, bob, "npc recap", version="gm")
+            assert ("authority" in refused, seen) == (True, False)
+            over, seen = await told(store, ana, "session end")
+            assert ("Session 1 is over." in over, seen) == (True, False)
 
 
 def test_a_session_kept_by_hand_is_told_on_the_command_line(file: Path) -> None:
