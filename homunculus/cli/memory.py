@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 app = typer.Typer(
     name="memory",
-    help="What an NPC remembers: list, search, add, edit, pin, forget, archive, restore, export.",
+    help="What an NPC remembers: list, search, add, edit, pin, forget, recap, sessions, archive, restore, export.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -44,9 +44,11 @@ def list_facts(
     """List the memories of a deployment, or the facts of one."""
     deployment = deployed(file)
     if namespace is not None:
-        _show_facts(_with(deployment, namespace, _facts), as_json)
+        _show_facts(with_namespace(deployment, namespace, _facts), as_json)
         return
-    rows = [(name, agent, len(_with(deployment, name, _facts))) for name, agent in namespaces(deployment).items()]
+    rows = [
+        (name, agent, len(with_namespace(deployment, name, _facts))) for name, agent in namespaces(deployment).items()
+    ]
     if as_json:
         output.show_json([{"namespace": name, "agent": agent or None, "facts": facts} for name, agent, facts in rows])
     else:
@@ -68,7 +70,7 @@ def search(
         await memory.settled()
         return await memory.search(query, None, number)
 
-    _show_facts(_with(deployed(file), namespace, work), as_json)
+    _show_facts(with_namespace(deployed(file), namespace, work), as_json)
 
 
 @app.command()
@@ -91,7 +93,7 @@ def add(
     async def work(memory: Namespace) -> tuple[Fact, ...]:
         return await memory.add(*notes) if notes else ()
 
-    facts = _with(deployed(file), namespace, work)
+    facts = with_namespace(deployed(file), namespace, work)
     _show_facts(facts, as_json)
     if open_ and (secret := [fact.id for fact in facts if not fact.open]):
         output.note(f"{', '.join(secret)} was known already and stays secret; forget it first to add it openly")
@@ -111,7 +113,7 @@ def edit(
         (before,) = await _all_known(file, memory, [ident])
         return before, await memory.amend(ident, text)
 
-    before, after = _with(deployed(file), namespace, work)
+    before, after = with_namespace(deployed(file), namespace, work)
     _show_facts([after], as_json)
     output.note(f"before: {before.text}")
 
@@ -129,7 +131,7 @@ def forget(
         await _all_known(file, memory, ids)  # all or none: a mistyped id must not leave half of it done
         return tuple([await memory.forget(ident) for ident in dict.fromkeys(ids)])
 
-    _show_facts(_with(deployed(file), namespace, work), as_json)
+    _show_facts(with_namespace(deployed(file), namespace, work), as_json)
 
 
 @app.command()
@@ -146,13 +148,13 @@ def pin(
         await _all_known(file, memory, [ident])
         return (await memory.pin(ident, pinned=not off),)
 
-    _show_facts(_with(deployed(file), namespace, work), as_json)
+    _show_facts(with_namespace(deployed(file), namespace, work), as_json)
 
 
 @app.command()
 def archive(file: File, namespace: Name, as_json: AsJson = False) -> None:
     """Put a whole memory away and begin a blank one, all or nothing."""
-    name = _with(deployed(file), namespace, lambda memory: memory.archive())
+    name = with_namespace(deployed(file), namespace, lambda memory: memory.archive())
     if as_json:
         output.show_json({"archive": name})
     else:
@@ -178,7 +180,7 @@ def restore(
                 await _all_known(file, memory, [what], await memory.forgotten())
             return await memory.restore(what)
 
-        done = _with(deployment, namespace, bring)
+        done = with_namespace(deployment, namespace, bring)
         if as_json:
             output.show_json({"restored": what, "message": done})
         else:
@@ -188,7 +190,7 @@ def restore(
     async def work(memory: Namespace) -> tuple[tuple[str, ...], tuple[Fact, ...]]:
         return await memory.archives(), await memory.forgotten()
 
-    archives, forgotten = _with(deployment, namespace, work)
+    archives, forgotten = with_namespace(deployment, namespace, work)
     if as_json:
         output.show_json({"archives": list(archives), "forgotten": [shown(fact) for fact in forgotten]})
         return
@@ -206,7 +208,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write all facts as Markdown, or with --json as JSON."""
-    facts = _with(deployed(file), namespace, _facts)
+    facts = with_namespace(deployed(file), namespace, _facts)
     text = json.dumps([shown(fact) for fact in facts], ensure_ascii=False, indent=2) if as_json else exported(facts)
     if target is None:
         output.say(text)
@@ -271,7 +273,7 @@ async def _facts(memory: Namespace) -> tuple[Fact, ...]:
     return await memory.facts()
 
 
-def _with(deployment: Deployment, namespace: str, work: Callable[[Namespace], Awaitable[T]]) -> T:
+def with_namespace(deployment: Deployment, namespace: str, work: Callable[[Namespace], Awaitable[T]]) -> T:
     """Do something with a namespace and close it again."""
     from homunculus.container import BACKENDS, memory_folders
 

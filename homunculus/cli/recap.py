@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from homunculus.cli import output
-from homunculus.cli.memory import AsJson, File, Name, deployed, shown
-from homunculus.cli.memory import _with as with_namespace
+from homunculus.cli.memory import AsJson, File, Name, deployed, shown, with_namespace
 from homunculus.commands import chronicle
 from homunculus.commands.chronicle import Recap
 from homunculus.errors import ConfigError, Where
