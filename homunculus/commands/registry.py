@@ -19,7 +19,7 @@ _TYPED = re.compile(r"\s*[!/！／](?P<line>(?P<first>\w+)(?:\s.*)?)\Z", re.DOTA
 SIGN: Final = "!"  # what help shows: it works on every platform
 
 Arguments = Mapping[str, str]
-Run = Callable[[Order, Arguments, Desk], Awaitable[str]]
+Run = Callable[[Order, Arguments, Desk], Awaitable[str | Response]]  # a text alone is as private as its command
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,10 @@ class Registry:
         except Misuse as fault:
             return Response(f"{fault}\n{command.usage}", private=True)
         try:
-            return Response(await command.run(order, arguments, desk), private=command.control)
+            said = await command.run(order, arguments, desk)
         except Misuse as fault:  # of a line that is right, in a place where it means nothing
             return Response(str(fault), private=True)
+        return said if isinstance(said, Response) else Response(said, private=command.control)
 
     def _found(self, line: str) -> tuple[Command, str]:
         """Return the command of a line and what follows it; the first of two words alone asks for help about it."""

@@ -1,4 +1,4 @@
-"""What every backend that keeps Markdown does alike: learn, forget, pin, archive, restore. Never searches."""
+"""What every backend that keeps Markdown does alike: learn, forget, pin, count sessions, archive, restore. Never searches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 from homunculus.errors import Refused
 from homunculus.memory import lines
 from homunculus.memory.markdown import Markdown
-from homunculus.model import Fact, MemorySpec, Note
+from homunculus.model import Fact, MemorySpec, Note, Session
 
 T = TypeVar("T")
 
@@ -53,6 +53,18 @@ class Keeper:
     async def forgotten(self) -> tuple[Fact, ...]:
         """Return what `restore` can bring back, one fact at a time."""
         return await asyncio.to_thread(self.files.forgotten)
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions played so far, in order; at most the last one is still running."""
+        return await asyncio.to_thread(self.files.sessions)
+
+    async def begin_session(self, at: float, date: str = "") -> Session:
+        """Begin the next session at a moment; `date` is when that is in the game's world. Raise Refused while one runs."""
+        return await self._changed(self.files.begin_session, at, date)
+
+    async def end_session(self, at: float, date: str = "") -> Session:
+        """End the session that runs. Raise Refused when none does."""
+        return await self._changed(self.files.end_session, at, date)
 
     async def archives(self) -> tuple[str, ...]:
         """Return the names of what was archived whole, oldest first."""

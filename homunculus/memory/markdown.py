@@ -16,11 +16,12 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from homunculus.errors import NotReady, Refused
-from homunculus.memory import disk, lines
+from homunculus.memory import disk, lines, sessions
 from homunculus.memory.lines import CURATED, Line
-from homunculus.model import Fact, Note
+from homunculus.model import Fact, Note, Session
 from homunculus.private import refusal
 
 TEMPLATE = """\
@@ -33,6 +34,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _TRIES = 20  # to change a file that somebody else changes at the same moment
 
+T = TypeVar("T")
 Signature = tuple[int, int, int, int]
 
 
@@ -58,15 +60,13 @@ class Markdown:
         with self._told():
             self._real()
             try:
-                entries = [e for e in os.scandir(self.memory) if e.name.endswith(".md") and not e.name.startswith(".")]
+                entries = [e for e in os.scandir(self.memory) if _holds_facts(e.name)]
             except FileNotFoundError:
                 return {}
             found: dict[str, Signature] = {}
             for entry in sorted(entries, key=lambda e: (e.name != CURATED, e.name)):
-                with suppress(FileNotFoundError):  # gone meanwhile
-                    about = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(about.st_mode):
-                        found[entry.name] = (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino)
+                if signature := _signature(Path(entry.path)):
+                    found[entry.name] = signature
             return found
 
     def content(self, file: str) -> bytes:
@@ -99,7 +99,9 @@ class Markdown:
         with self._told(), self._made():
             now = self._clock()
             met = taken if taken is not None else {fact.id for fact in self.facts()}
-            return self._append(f"{lines.stamp(now)[:10]}.md", now, worthy, met)
+            played = self.sessions()
+            placed = [sessions.placed(note, played, now) for note in worthy]
+            return self._append(f"{lines.stamp(now)[:10]}.md", now, placed, met)
 
     def forget(self, fact_id: str) -> Fact:
         """Take a fact out; its line is in the archive before it is gone from here."""
@@ -134,10 +136,28 @@ class Markdown:
             fact = replace(gone.fact, time=lines.moment(about.get("learned", "")) or 0.0)
             if all(fact_id != known.id for known in self.facts()):
                 file = about.get("file", "")
-                safe = file if re.fullmatch(r"[^/\\\0.][^/\\\0]*\.md", file) and file != CURATED else ""
+                ours = re.fullmatch(r"[^/\\\0]+", file) and _holds_facts(file) and file != CURATED
+                safe = file if ours else ""
                 self._put(safe or f"{lines.stamp(self._clock())[:10]}.md", fact.time, [fact])
             self._unjournal(fact_id)
             return fact
+
+    # -- sessions
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions of SESSIONS.md, in order."""
+        return sessions.played(self.content(sessions.FILE).decode("utf-8", "surrogateescape"))
+
+    def begin_session(self, at: float, date: str) -> Session:
+        """Write down that the next session began; its number follows the highest that is known."""
+        with self._told(), self._made():
+            facts = self.facts()
+            return self._edited(sessions.FILE, lambda text: sessions.begun(text or self._blank_log, at, date, facts))
+
+    def end_session(self, at: float, date: str) -> Session:
+        """Write down that the session that runs is over."""
+        with self._told(), self._made():
+            return self._edited(sessions.FILE, lambda text: sessions.over(text, at, date))
 
     # -- the archive
 
@@ -172,6 +192,10 @@ class Markdown:
             return kept
 
     # -- inside; the lock is held
+
+    @property
+    def _blank_log(self) -> str:
+        return sessions.TEMPLATE.format(name=self.name)
 
     @property
     def _intent(self) -> Path:
@@ -214,20 +238,32 @@ class Markdown:
         raise Refused(f"{self.name} has no fact {fact_id!r}; a search shows the ids")
 
     def _change(self, file: str, fact_id: str, change: Callable[[Fact], Fact | None]) -> Fact | None:
-        """Rewrite a file with one fact changed or gone; what a person saves at that moment is not written over."""
-        path = self.memory / file
-        for _ in range(_TRIES):
-            before = self.signatures().get(file)
-            text = self.content(file).decode("utf-8", "surrogateescape")
+        """Rewrite a file with one fact changed or gone."""
+
+        def rewritten(text: str) -> tuple[str, Fact | None]:
             found = next((line for line in lines.parsed(file, text) if line.fact.id == fact_id), None)
             if found is None:
-                return None
+                return text, None
             changed = change(found.fact)
             whole = text.split("\n")
             whole[found.first : found.last + 1] = [lines.written(changed, found.more)] if changed else []
-            if self.signatures().get(file) == before:
-                disk.replace(path, "\n".join(whole).encode("utf-8", "surrogateescape"))
-                return changed
+            return "\n".join(whole), changed
+
+        return self._edited(file, rewritten)
+
+    def _edited(self, file: str, edit: Callable[[str], tuple[str, T]]) -> T:
+        """Put other text in a file's place; what a person saves at that moment is not written over."""
+        path = self.memory / file
+        if path.is_symlink():
+            raise Refused(f"{path} is a symbolic link; put a real file in its place")
+        for _ in range(_TRIES):
+            before = _signature(path)
+            text = self.content(file).decode("utf-8", "surrogateescape")
+            edited, result = edit(text)
+            if _signature(path) == before:
+                if edited != text:
+                    disk.replace(path, edited.encode("utf-8", "surrogateescape"))
+                return result
         raise NotReady(f"{path} is being changed all the time; try again")
 
     def _journal(self) -> list[Line]:
@@ -255,7 +291,11 @@ class Markdown:
 
     def _blank(self) -> bool:
         signatures = self.signatures()
-        return not any(self.read(file) for file in signatures) and set(signatures) <= {CURATED}
+        return (
+            not any(self.read(file) for file in signatures)
+            and set(signatures) <= {CURATED}
+            and not self.content(sessions.FILE)
+        )
 
     def _finish_exchange(self) -> None:
         try:
@@ -322,6 +362,19 @@ class _Either:
 
     def __contains__(self, item: object) -> bool:
         return any(item in part for part in self._parts)
+
+
+def _holds_facts(name: str) -> bool:
+    return name.endswith(".md") and not name.startswith(".") and name != sessions.FILE
+
+
+def _signature(path: Path) -> Signature | None:
+    """Return what changes whenever a file's content may have; None where there is no regular file."""
+    try:
+        about = path.lstat()
+    except FileNotFoundError:
+        return None
+    return (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino) if stat.S_ISREG(about.st_mode) else None
 
 
 def _as_forgotten(line: Line) -> Line:

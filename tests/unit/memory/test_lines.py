@@ -21,9 +21,7 @@ TEXT = st.lists(st.one_of(ANYTHING, NASTY), max_size=5).map("".join)
 
 
 @given(TEXT, TEXT, TEXT, TEXT, st.booleans(), st.booleans())
-def test_a_written_fact_is_read_again(
-    text: str, source: str, date: str, private: str, gm: bool, pinned: bool
-) -> None:
+def test_a_written_fact_is_read_again(text: str, source: str, date: str, private: str, gm: bool, pinned: bool) -> None:
     if not lines.one_line(text):
         return
     note = Note(lines.one_line(text), source, "", date, private, gm)
