@@ -46,6 +46,11 @@ class Afterwards:
 
         task.add_done_callback(ended)
 
+    async def settled(self) -> None:
+        """Wait until nothing is under way."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
     async def aclose(self) -> None:
         """Let what is under way end, no longer than the grace; cancel the rest."""
         if self._running:
