@@ -50,7 +50,7 @@ from homunculus.pipelines.prompt import BuildPrompt
 from homunculus.pipelines.recall import Recall
 from homunculus.pipelines.remember import Remember
 from homunculus.rules import excerpts
-from homunculus.runtime.desk import Reloads
+from homunculus.runtime.desk import Reloads, Swapping
 from homunculus.runtime.narrate import Narrator
 from homunculus.runtime.state import State
 from homunculus.runtime.supervisor import Supervisor
@@ -161,7 +161,11 @@ class Namespaces:
         self._backends = backends
 
     def __call__(self, deployment: Deployment, agent: AgentSpec) -> Namespace:
-        folder, archive = memory_folders(deployment, agent.namespace)
+        return self.named(deployment, agent.namespace)
+
+    def named(self, deployment: Deployment, namespace: str) -> Namespace:
+        """Build the namespace of a name, whoever it belongs to."""
+        folder, archive = memory_folders(deployment, namespace)
         return self._backends(deployment.memory.backend, folder, archive, deployment.memory)
 
 
@@ -210,6 +214,11 @@ PROVIDERS: Mapping[str, Provider] = EntryPoints("homunculus.models")
 BACKENDS: Mapping[str, Backend] = EntryPoints("homunculus.memory")
 
 
+def folds_case(platform: str) -> bool:
+    """Tell whether the places of a platform are the same in any case."""
+    return platform in PLATFORMS and PLATFORMS[platform].folds_case
+
+
 def read_foreign(content: bytes, file: str) -> tuple[dict[str, Any], tuple[ConfigError, ...]]:
     """Read a card of another format. Its readers are imported by the first deployment that names one."""
     from homunculus.characters.card import read_native
@@ -229,6 +238,7 @@ class Container(containers.DeclarativeContainer):
     state = providers.Dependency(instance_of=State)
     environ = providers.Object(os.environ)
     reloads: providers.Dependency[Callable[[], Reloads]] = providers.Dependency()  # built around the supervisor
+    swaps: providers.Dependency[Callable[[], Swapping]] = providers.Dependency()  # the same
     kept: providers.Dependency[Path] = providers.Dependency(instance_of=Path)  # for what adapters keep between runs
     clock: providers.Object[Clock] = providers.Object(time.time)  # of what was said and learned
     macros: providers.Object[Expand] = providers.Object(expand)
@@ -268,15 +278,17 @@ class Container(containers.DeclarativeContainer):
     prompts = providers.Singleton(BuildPrompt, macros, providers.Object(select))
     meter = providers.Singleton(Meter, state, clock)
     pipelines = providers.Factory(pipeline, prompts=prompts, meter=meter)
+    namespaces = providers.Singleton(Namespaces, memory.provider)
     supervisor = providers.Singleton(
         Supervisor,
         state=state,
         build_adapter=providers.Singleton(ByName, adapters.provider, _platform),
         build_model=providers.Singleton(ByName, models.provider, _provider),
-        build_namespace=providers.Singleton(Namespaces, memory.provider),
+        build_namespace=namespaces,
         build_pipeline=pipelines.provider,
         commands=providers.Object(COMMANDS),
         reloads=reloads,
+        swaps=swaps,
         traced=traces.provided.told,
         greeting=providers.Callable(partial, greeting, expand=macros),
         emit=bus.provided.emit,

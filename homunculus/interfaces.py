@@ -472,6 +472,15 @@ class Standing:
     running_equals_file: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """What a swap did: the names of the characters before and after, and the archive that the memory went into."""
+
+    before: str
+    after: str
+    archive: str
+
+
 class Desk(Protocol):
     """What a command may ask of the running program, and do to it; always about the conversation of its order."""
 
@@ -492,6 +501,12 @@ class Desk(Protocol):
 
     async def speak(self, order: Order, text: str) -> None:
         """Say a text there as the NPC. Raises NotReady, Refused or Uncertain."""
+
+    async def swap(self, order: Order, character: str) -> Swapped:
+        """Give the NPC another character, a blank memory and an empty history, wherever it speaks.
+
+        All or nothing. Raises Refused or NotReady.
+        """
 
     def memory(self, order: Order) -> Namespace:
         """Return the NPC's own memory, to be asked as from that conversation. Raises Refused."""

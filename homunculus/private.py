@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
-import secrets
 from pathlib import Path
 
+from homunculus import whole
 from homunculus.errors import Refused
 
 _REMEDIES = {
@@ -41,24 +40,8 @@ def write_private(path: Path, text: str, *, replace: bool = True) -> None:
     With `replace` False an existing file stays and FileExistsError is raised. Raise Refused when it cannot be written.
     """
     try:
-        _written(path, text, replace)
+        whole.put(path, text.encode(), replace=replace)
     except FileExistsError:
         raise
     except OSError as error:
         raise refusal(path, error) from error
-
-
-def _written(path: Path, text: str, replace: bool) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            draft.replace(path)
-        else:
-            path.hardlink_to(draft)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from homunculus import __version__
 from homunculus.config.identity import Identity, identify
 from homunculus.config.load import Loaded
 from homunculus.config.redact import redacted, secret_values
-from homunculus.container import Container
+from homunculus.container import Container, folds_case
 from homunculus.interfaces import ChatModel, Clock
 from homunculus.logs import scrub, threshold
 from homunculus.model import AdapterSpec, Deployment, Prompt
@@ -30,6 +31,7 @@ from homunculus.runtime.probe import Probe, ask
 from homunculus.runtime.reload import Reloader
 from homunculus.runtime.state import State
 from homunculus.runtime.supervisor import Supervisor
+from homunculus.runtime.swap import Swaps
 from homunculus.runtime.warm import Warmer
 from homunculus.site import Site
 from homunculus.web.app import Phase, Running
@@ -48,6 +50,7 @@ class Program:
     supervisor: Supervisor
     reloader: Reloader
     site: Site
+    swaps: Swaps
     outcome: Outcome | None = None
     phase: Phase = "starting"
 
@@ -81,6 +84,7 @@ async def started(
             state=state,
             kept=state_path(identity.data_home, identity.bot_name, ".kept"),
             reloads=lambda: program.reloader,
+            swaps=lambda: program.swaps,
             environ=dict(os.environ if environ is None else environ),
             clock=clock,
         )
@@ -116,6 +120,8 @@ def _assembled(
         return loaded if only is None else replace(loaded, deployment=_reduced(loaded.deployment, only))
 
     async def apply(wanted: Deployment) -> None:
+        if not supervisor.generation:
+            await swaps.recover(partial(container.namespaces().named, wanted))
         await supervisor.apply(wanted)
         if only is None:
             threshold.set(wanted.log_level)
@@ -138,7 +144,8 @@ def _assembled(
         last_generation=last_generation,
         redact=redacted,
     )
-    program = Program(file, identity, container, supervisor, reloader, site)
+    swaps = Swaps(file, load=load, look=reloader, store=state, holds=supervisor.holds, memory=supervisor.memory)
+    program = Program(file, identity, container, supervisor, reloader, site, swaps)
     return program
 
 
@@ -173,7 +180,7 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         return await asyncio.to_thread(_planned, program, text)
 
     async def routed(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        return ask(supervisor.routes, supervisor.applied, Probe.of(arguments)).shown()
+        return ask(supervisor.routes, supervisor.applied, Probe.of(arguments), folds_case).shown()
 
     return Running(
         version=__version__,

@@ -5,15 +5,14 @@ Names come from the card and are cut to what a file may be called; nothing that 
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homunculus import whole
 from homunculus.characters.card import ForeignCard
 from homunculus.characters.tavern import ORDER
 from homunculus.errors import ConfigError, ConfigErrors, Where
@@ -23,7 +22,6 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\Z", re.IGNORECASE)
 _LONGEST = 60  # characters
 _LONGEST_BYTES = 180  # of UTF-8: file systems allow 255 with the suffix
 
-_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # each only some systems have
 
 Dump = Callable[[dict[str, Any]], str]
 
@@ -58,8 +56,8 @@ def install(card: ForeignCard, folder: Path, source: Path, *, dump: Dump, force:
     text = dump({name: data[name] for name in ORDER if name in data})
     folder.mkdir(parents=True, exist_ok=True)
     if portrait is not None and card.portrait is not None and not _same(portrait, source):
-        replace_file(portrait, card.portrait.content)
-    replace_file(file, text.encode())
+        whole.put(portrait, card.portrait.content, mode=0o666)
+    whole.put(file, text.encode(), mode=0o666)
     return Installed(stem, file, portrait)
 
 
@@ -84,18 +82,3 @@ def _check_free(folder: Path, stem: str, portrait: Path | None, source: Path, *,
 
 def _same(path: Path, source: Path) -> bool:
     return path.exists() and source.exists() and path.samefile(source)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; a link of that name is replaced, never followed."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

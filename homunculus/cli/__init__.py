@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from homunculus import __version__
-from homunculus.cli import memory, output
+from homunculus.cli import memory, output, recap
 from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, InUse, NotReady, Refused, Uncertain
 from homunculus.logs import set_up
 
@@ -229,6 +229,8 @@ def fetch_model() -> None:
     raise typer.Exit(setup.fetch_model())
 
 
+memory.app.command("recap")(recap.recap)
+memory.app.command("sessions")(recap.sessions)
 app.add_typer(memory.app)
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homunculus import whole
 from homunculus.characters import png
 from homunculus.characters.card import MAX_FILE, SUFFIXES, Picture, read_card
 from homunculus.characters.export import for_v2_readers, to_tavern
-from homunculus.characters.install import install, replace_file
+from homunculus.characters.install import install
 from homunculus.cli import output
 from homunculus.config.card import CardCache
 from homunculus.config.write import dump
@@ -139,7 +140,7 @@ def export_card(name: str, target: Path, folder: Path | None, as_json: bool, *, 
         content, drawn = _json(to_tavern(card.data), indent=2), False
     read_card(content, str(target))  # whoever gets it must be able to read it: within the bounds, and whole
     try:
-        replace_file(target, content)
+        whole.put(target, content, mode=0o666)
     except OSError as error:
         raise Refused(f"{target} cannot be written: {error.strerror or error}; check the folder") from error
     if as_json:

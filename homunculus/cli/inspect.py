@@ -12,7 +12,7 @@ from homunculus.config.identity import identify
 from homunculus.config.load import Loaded, Loader
 from homunculus.config.paths import schema_dir
 from homunculus.config.redact import secret_values
-from homunculus.container import BACKENDS, PLATFORMS, PROVIDERS, read_foreign, required_keys
+from homunculus.container import BACKENDS, PLATFORMS, PROVIDERS, folds_case, read_foreign, required_keys
 from homunculus.errors import ConfigErrors
 from homunculus.logs import scrub
 from homunculus.plan import nothing, plan
@@ -99,7 +99,7 @@ def route(file: Path, probe: Probe, as_json: bool) -> int:
         answer = server.post("/api/route", {name: value for name, value in arguments.items() if value})
     else:
         deployment = load(file).deployment
-        answer = ask(Routes.of(deployment), deployment, probe).shown()
+        answer = ask(Routes.of(deployment), deployment, probe, folds_case).shown()
     if as_json:
         output.show_json(answer)
         return 0

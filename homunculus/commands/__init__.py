@@ -5,9 +5,9 @@ Owns what people may type and what they read in return. Never knows a platform, 
 
 from __future__ import annotations
 
-from homunculus.commands import about, memory, npc
+from homunculus.commands import about, memory, npc, recap, session
 from homunculus.commands.registry import Registry
 
 __all__ = ["COMMANDS", "Registry"]
 
-COMMANDS = Registry((*npc.COMMANDS, *memory.COMMANDS, *about.COMMANDS))
+COMMANDS = Registry((*npc.COMMANDS, *memory.COMMANDS, *recap.COMMANDS, *session.COMMANDS, *about.COMMANDS))

@@ -27,23 +27,26 @@ class Parameter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One word out of a few."""
+    """One word out of a few. Where it is not `required`, another word in its place is left to what follows."""
 
     name: str
     about: str
     values: tuple[str, ...]
+    required: bool = True
 
     @property
     def spec(self) -> ParameterSpec:
         """Describe it."""
-        return ParameterSpec(self.name, self.about, choices=self.values)
+        return ParameterSpec(self.name, self.about, required=self.required, choices=self.values)
 
     def read(self, words: str) -> tuple[str, str]:
         """Read one word, ignoring case."""
         word, _, rest = words.partition(" ")
+        value = word.casefold()
+        if value not in self.values and not self.required:
+            return "", words
         if not word:
             raise Misuse(f"{self.name} is missing: {listed(self.values)}")
-        value = word.casefold()
         if value not in self.values:
             raise Misuse(f"{quoted(word)} is no {self.name}; {suggestion(value, self.values)}")
         return value, rest.strip()

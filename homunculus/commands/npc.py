@@ -73,6 +73,16 @@ async def reload(_: Order, __: Arguments, desk: Desk) -> str:
     return "\n".join((head, *lines[:_LINES], *more))
 
 
+async def swap(order: Order, arguments: Arguments, desk: Desk) -> str:
+    """Put another character in the NPC's place."""
+    agent = _npc(order)
+    done = await desk.swap(order, arguments["character"])
+    return (
+        f"{done.after} speaks now wherever {done.before} did ({agent.id}), and remembers nothing yet.\n"
+        f"What {done.before} remembered is kept as {done.archive}; homunculus memory restore brings it back."
+    )
+
+
 async def mode(order: Order, arguments: Arguments, desk: Desk) -> str:
     """Override when the NPC answers here."""
     agent, wanted = _npc(order), arguments["mode"]
@@ -110,6 +120,13 @@ COMMANDS = (
         "when the NPC answers here; default lets the file decide",
         mode,
         (Choice("mode", "when it answers", (*_MODES, _FILE)),),
+        control=True,
+    ),
+    Command(
+        ("npc", "swap"),
+        "put another character in the NPC's place: a new name in the file, a blank memory",
+        swap,
+        (Rest("character", "the character's name in the characters folder"),),
         control=True,
     ),
     Command(("npc", "pause"), "silence the NPC here", pause, control=True),

@@ -12,7 +12,7 @@ from typing import Final
 
 from homunculus.commands.arguments import Misuse, Parameter, Rest, quoted, read, suggestion
 from homunculus.interfaces import Desk, Order, Response
-from homunculus.model import CommandSpec, Message
+from homunculus.model import CommandSpec, Message, ParameterSpec
 
 # A phone with a Chinese keyboard types the wide forms.
 _TYPED = re.compile(r"\s*[!/！／](?P<line>(?P<first>\w+)(?:\s.*)?)\Z", re.DOTALL)
@@ -39,8 +39,8 @@ class Command:
 
     @property
     def usage(self) -> str:
-        """Show how it is typed, and what it does: `!npc mode <mode> — when the NPC answers here`."""
-        line = " ".join((f"{SIGN}{self.name}", *(f"<{parameter.spec.name}>" for parameter in self.parameters)))
+        """Show how it is typed, and what it does: `!npc mode <mode> — when the NPC answers here`; what may be left out in `[]`."""
+        line = " ".join((f"{SIGN}{self.name}", *(_shown(parameter.spec) for parameter in self.parameters)))
         return f"{line} — {self.about}"
 
     @property
@@ -80,7 +80,7 @@ class Registry:
         except Misuse as fault:
             return Response(str(fault), private=True)
         if command.control and not order.authority:
-            return Response(_unauthorized(command, order), private=True)
+            return Response(unauthorized(command.name, order), private=True)
         try:
             arguments = read(command.parameters, rest)
         except Misuse as fault:
@@ -113,7 +113,11 @@ class Registry:
             )
         # What one may not do would only be noise, unless it was asked about.
         mine = [command for command in found if order.authority or not command.control]
-        return "\n".join(command.usage for command in mine) or _unauthorized(found[0], order)
+        return "\n".join(command.usage for command in mine) or unauthorized(found[0].name, order)
+
+
+def _shown(parameter: ParameterSpec) -> str:
+    return f"<{parameter.name}>" if parameter.required else f"[{parameter.name}]"
 
 
 def _taken(line: str, count: int) -> tuple[tuple[str, ...], str]:
@@ -122,8 +126,9 @@ def _taken(line: str, count: int) -> tuple[tuple[str, ...], str]:
     return tuple(word.casefold() for word in parts[:count]), parts[count] if len(parts) > count else ""
 
 
-def _unauthorized(command: Command, order: Order) -> str:
+def unauthorized(name: str, order: Order) -> str:
+    """Say what somebody lacks who may not give a command, and how they come by it."""
     return (
-        f"{SIGN}{command.name} is for those whom `authority` names here. Your id is {order.message.author.id}: "
+        f"{SIGN}{name} is for those whom `authority` names here. Your id is {order.message.author.id}: "
         "whoever keeps the deployment file can add it."
     )

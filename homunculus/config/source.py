@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -20,6 +20,7 @@ from ruamel.yaml.events import (
     DocumentStartEvent,
     Event,
     MappingEndEvent,
+    MappingStartEvent,
     NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
@@ -117,6 +118,37 @@ def read(content: bytes, file: str) -> Source:
         # ruamel has no exception of its own for some hopeless escapes and directives
         builder.refuse(ConfigError(Where(file, *builder.last), "not valid YAML near here", "check quotes and escapes"))
     return Source(file, text, data, _Marked(data, root, builder.marks), tuple(builder.faults))
+
+
+class Piece(NamedTuple):
+    """One event of a text, for who edits it: what begins there (or ends, for `end`), and the characters it takes.
+
+    `value` is a scalar's value, the name of an alias, or "{" and "[" for a collection written on one line.
+    """
+
+    kind: Literal["scalar", "alias", "mapping", "sequence", "end"]
+    begin: int
+    end: int
+    column: int
+    value: str = ""
+    quote: str = ""  # of a scalar: its quotation mark, or | and > for a block
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """Yield the nodes of a readable text in order; a collection's entries stand between it and its `end`."""
+    for event in YAML(typ="safe", pure=True).parse(text):
+        begin, end, column = event.start_mark.index, event.end_mark.index, event.start_mark.column
+        match event:
+            case ScalarEvent():
+                yield Piece("scalar", begin, end, column, event.value, event.style or "")
+            case AliasEvent():
+                yield Piece("alias", begin, end, column, event.anchor)
+            case MappingStartEvent():
+                yield Piece("mapping", begin, end, column, "{" if event.flow_style else "")
+            case SequenceStartEvent():
+                yield Piece("sequence", begin, end, column, "[" if event.flow_style else "")
+            case MappingEndEvent() | SequenceEndEvent():
+                yield Piece("end", begin, end, column)
 
 
 def _refuse(where: Where, message: str, hint: str = "") -> NoReturn:

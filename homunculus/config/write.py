@@ -1,4 +1,4 @@
-"""Writes plain data as YAML: block style, in the ordinary form that the fast reader takes. Never edits a file that is there.
+"""Writes plain data as YAML: block style, in the ordinary form that the fast reader takes. Never edits a text that is there.
 
 Text of several lines becomes a literal block where that says the same, else one line in double quotes.
 """
@@ -32,7 +32,7 @@ def dump(data: dict[str, Any]) -> str:
 
 def _mapping(data: dict[str, Any], indent: int, depth: int) -> Iterator[str]:
     for key, value in data.items():
-        yield from _entry(f"{_key(key)}:", value, indent, depth)
+        yield from _entry(f"{word(key)}:", value, indent, depth)
 
 
 def _entry(head: str, value: Any, indent: int, depth: int) -> Iterator[str]:
@@ -71,11 +71,21 @@ def _last(head: str, value: Any, indent: int, depth: int) -> Iterator[str]:
         yield head + _inline(value, depth)
 
 
+def word(text: str) -> str:
+    """Write a text that may stand anywhere on a line, also between braces and as a key."""
+    return text if _PLAIN_KEY.match(text) and plain_value(text) == text else _quoted(text)
+
+
+def line(text: str) -> str:
+    """Write a text that takes the rest of its line."""
+    return text if _PLAIN_TEXT.match(text) and plain_value(text) == text else _quoted(text)
+
+
 def _inline(value: Any, depth: int, *, nested: bool = False) -> str:
     """Write a value on one line."""
     match value:
         case str():
-            return value if not nested and _PLAIN_TEXT.match(value) and plain_value(value) == value else _quoted(value)
+            return _quoted(value) if nested else line(value)
         case dict():
             _check(depth + 1)
             entries = (f"{_quoted(key)}: {_inline(item, depth + 1, nested=True)}" for key, item in value.items())
@@ -92,10 +102,6 @@ def _inline(value: Any, depth: int, *, nested: bool = False) -> str:
 def _check(depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ConfigError(Where("the new card"), f"nested more than {MAX_DEPTH} levels deep", "flatten it")
-
-
-def _key(key: str) -> str:
-    return key if _PLAIN_KEY.match(key) and plain_value(key) == key else _quoted(key)
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Writing so that what was acknowledged is there after `kill -9` and a power cut. Owns the order of write, sync, rename.
+"""Appending, moving and locking so that what was acknowledged is there after `kill -9` and a power cut.
 
 Knows nothing of memories. No function here follows a symbolic link in a file's own name.
 """
@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+from homunculus import whole
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock file against every other thread and process; it is let go however the holder ends."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | whole.FLAGS, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -30,7 +29,7 @@ def locked(path: Path) -> Iterator[None]:
 @contextmanager
 def tried(path: Path) -> Iterator[bool]:
     """Hold a lock file if nobody else does; say whether it is held."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | whole.FLAGS, 0o600)
     try:
         with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,13 +50,13 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    sync_folder(path.parent)
+    whole.sync_folder(path.parent)
 
 
 def read(path: Path) -> bytes:
     """Return a regular file's content; FileNotFoundError when there is none, or something else in its place."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | whole.FLAGS)
     except OSError as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     with os.fdopen(descriptor, "rb") as file:
@@ -72,7 +71,7 @@ def append(path: Path, data: bytes) -> None:
     try:
         before = os.fstat(descriptor).st_size
         try:
-            _write(descriptor, data)
+            whole.write(descriptor, data)
             os.fsync(descriptor)
         except OSError:
             with suppress(OSError):
@@ -85,57 +84,30 @@ def append(path: Path, data: bytes) -> None:
     finally:
         os.close(descriptor)
     if new:
-        sync_folder(path.parent)
+        whole.sync_folder(path.parent)
 
 
 def replace(path: Path, data: bytes) -> None:
     """Put other content in a file's place, all of it or nothing."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
-    try:
-        try:
-            _write(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    whole.put(path, data)
 
 
 def move(source: Path, target: Path) -> None:
     """Rename a folder or file, durably on both sides."""
     source.rename(target)
-    sync_folder(target.parent)
-    sync_folder(source.parent)
+    whole.sync_folder(target.parent)
+    whole.sync_folder(source.parent)
 
 
 def remove(path: Path) -> None:
     """Remove a file durably."""
     path.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    whole.sync_folder(path.parent)
 
 
 def _opened(path: Path) -> tuple[int, bool]:
-    flags = os.O_WRONLY | os.O_APPEND | _FLAGS
+    flags = os.O_WRONLY | os.O_APPEND | whole.FLAGS
     try:
         return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
     except FileExistsError:
         return os.open(path, flags), False
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

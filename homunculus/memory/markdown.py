@@ -1,4 +1,4 @@
-"""The truth of a namespace: its Markdown files. Owns what is in them and their archive; blocks, so it runs in threads.
+"""The truth of a namespace: its Markdown files. Owns what is in them and the lock; blocks, so it runs in threads.
 
 Appends and changes are made under one lock, whichever process makes them; reading takes no lock. MEMORY.md is read and
 never written once it is there.
@@ -9,11 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +20,7 @@ from typing import TypeVar
 from homunculus.errors import NotReady, Refused
 from homunculus.memory import disk, lines, sessions
 from homunculus.memory.lines import CURATED, Line
+from homunculus.memory.shelf import Shelf
 from homunculus.model import Fact, Note, Session
 from homunculus.private import refusal
 
@@ -31,7 +31,6 @@ TEMPLATE = """\
 writes to it again. -->
 """
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
-_STAMP = re.compile(r"\d{8}T\d{6}Z")
 _TRIES = 20  # to change a file that somebody else changes at the same moment
 
 T = TypeVar("T")
@@ -51,6 +50,7 @@ class Markdown:
             raise Refused(f"{folder.name!r} cannot be a memory namespace; lower-case letters, digits, - and _ can")
         self.name, self.folder, self.memory = folder.name, folder, folder / "memory"
         self._archive, self._clock = archive, clock
+        self._shelf = Shelf(folder, archive, clock)
         self._forgotten = archive / f"{folder.name}-forgotten.md"
 
     # -- reading
@@ -164,42 +164,25 @@ class Markdown:
     def archives(self) -> tuple[str, ...]:
         """Return the names of the archives of this namespace, oldest first."""
         with self._told():
-            if not self._archive.is_dir():
-                return ()
-            prefix = f"{self.name}-"
-            named = (e.name for e in self._archive.iterdir() if e.name.startswith(prefix) and (e / "memory").is_dir())
-            return tuple(sorted(name for name in named if _STAMP.fullmatch(name[len(prefix) :])))
+            return self._shelf.names()
 
     def archive(self) -> str:
         """Move the whole memory away and make a blank one; return the archive's name."""
         with self._told(), self._made():
-            name = self._free_name()
-            self._put_away(name)
+            name = self._shelf.put_away()
             self._make()
             return name
 
     def exchange(self, name: str) -> str:
-        """Put an archive in the memory's place; return the name the memory was archived under, "" when it was blank.
-
-        The intent is written down first: after a crash in the middle the next one who takes the lock finishes it.
-        """
+        """Put an archive in the memory's place; return the name the memory was archived under, "" when it was blank."""
         with self._told(), self._made():
-            if name not in self.archives():
-                raise Refused(f"{self.name} has no archive {name!r}; it has {', '.join(self.archives()) or 'none'}")
-            kept = "" if self._blank() else self._free_name()
-            disk.replace(self._intent, f"{name}\n{kept}\n".encode())
-            self._finish_exchange()
-            return kept
+            return self._shelf.exchange(name, keep=not self._blank())
 
     # -- inside; the lock is held
 
     @property
     def _blank_log(self) -> str:
         return sessions.TEMPLATE.format(name=self.name)
-
-    @property
-    def _intent(self) -> Path:
-        return self.folder / ".restoring"
 
     def _make(self) -> None:
         disk.make_folder(self.memory)
@@ -279,16 +262,6 @@ class Markdown:
         text = "".join(f"{lines.written(line.fact, line.more)}\n" for line in left)
         disk.replace(self._forgotten, text.encode())
 
-    def _free_name(self) -> str:
-        moment = int(self._clock())
-        while (self._archive / (name := f"{self.name}-{_compact(moment)}")).exists():
-            moment += 1
-        return name
-
-    def _put_away(self, name: str) -> None:
-        disk.make_folder(self._archive / name)
-        disk.move(self.memory, self._archive / name / "memory")
-
     def _blank(self) -> bool:
         signatures = self.signatures()
         return (
@@ -296,26 +269,6 @@ class Markdown:
             and set(signatures) <= {CURATED}
             and not self.content(sessions.FILE)
         )
-
-    def _finish_exchange(self) -> None:
-        try:
-            name, kept = disk.read(self._intent).decode().split("\n")[:2]
-        except FileNotFoundError:
-            return
-        source = self._archive / name / "memory"
-        if source.is_dir():
-            if self.memory.is_dir():
-                self._step_aside(kept)
-            disk.move(source, self.memory)
-        with suppress(OSError):  # an empty folder that cannot be removed is no archive
-            source.parent.rmdir()
-        disk.remove(self._intent)
-
-    def _step_aside(self, kept: str) -> None:
-        if kept:
-            self._put_away(kept)
-        else:
-            shutil.rmtree(self.memory)  # blank: nothing but an untouched MEMORY.md
 
     def _real(self) -> None:
         """Refuse a namespace that is a door into somewhere else."""
@@ -338,7 +291,7 @@ class Markdown:
     def _locked(self) -> Iterator[None]:
         self._real()
         with disk.locked(self.folder / ".lock"):
-            self._finish_exchange()
+            self._shelf.finish()
             yield
 
     @contextmanager
@@ -381,10 +334,6 @@ def _as_forgotten(line: Line) -> Line:
     about = dict(line.more)
     time_ = lines.moment(about.get("learned", "")) or 0.0
     return replace(line, fact=replace(line.fact, time=time_, file=about.get("file", "")))
-
-
-def _compact(moment: int) -> str:
-    return lines.stamp(moment).replace("-", "").replace(":", "")
 
 
 def _tail(path: Path, most: int = 65_536) -> bytes:

@@ -26,7 +26,7 @@ Correct what is wrong: what the NPC learns belongs to the session that ran when 
 """
 LONGEST = 200  # characters of a date
 
-_LINE = re.compile(r"\s*(?:[-*+]\s+)?(?:session\s+)?(?P<number>\d{1,6})\s*:(?P<rest>.*)", re.IGNORECASE)
+_LINE = re.compile(r"\s*(?:[-*+]\s+)?(?:session\s+)?(?P<number>\d{1,18})\s*:(?P<rest>.*)", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\([\\|])")
 _RESERVED = re.compile(r"[\\|]")
 _BAR = re.compile(r"\\[\\|]|\|")
@@ -45,17 +45,7 @@ class Row:
 
 def rows(text: str) -> tuple[Row, ...]:
     """Return what the lines of a file say, in their order; what stands in a comment says nothing."""
-    found: list[Row] = []
-    comment = False
-    for index, raw in enumerate(text.split("\n")):
-        line = raw.rstrip("\r").lstrip("\ufeff")
-        comment = comment or line.lstrip().startswith("<!--")
-        if comment:
-            comment = "-->" not in line
-        elif read := _LINE.fullmatch(line):
-            number = int(read["number"])
-            found.append(Row(index, number, _session(number, read["rest"])))
-    return tuple(found)
+    return _read(text)[0]
 
 
 def played(text: str) -> tuple[Session, ...]:
@@ -90,7 +80,10 @@ def begun(text: str, at: float, date: str, facts: Sequence[Fact]) -> tuple[str, 
     named = [int(fact.session) for fact in facts if _NUMBER.fullmatch(fact.session)]
     number = max([0, *(row.number for row in rows(text)), *named]) + 1
     session = Session(number, float(int(at)), date=_worth(date))
-    return f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{written(session)}\n", session
+    above = text if text.endswith("\n") or not text else f"{text}\n"
+    if _read(text)[1]:
+        above += "-->\n"  # a comment that nobody closed would swallow it
+    return f"{above}{written(session)}\n", session
 
 
 def over(text: str, at: float, date: str) -> tuple[str, Session]:
@@ -118,6 +111,21 @@ def placed(note: Note, sessions: Sequence[Session], now: float) -> Note:
         return note
     session = holding(sessions, note.said or now)
     return replace(note, session=str(session.number), date=note.date or session.date) if session else note
+
+
+def _read(text: str) -> tuple[tuple[Row, ...], bool]:
+    """Return what the lines say, and whether the text ends inside a comment."""
+    found: list[Row] = []
+    comment = False
+    for index, raw in enumerate(text.split("\n")):
+        line = raw.rstrip("\r").lstrip("\ufeff")
+        comment = comment or line.lstrip().startswith("<!--")
+        if comment:
+            comment = "-->" not in line
+        elif read := _LINE.fullmatch(line):
+            number = int(read["number"])
+            found.append(Row(index, number, _session(number, read["rest"])))
+    return tuple(found), comment
 
 
 def _running(text: str) -> Session | None:

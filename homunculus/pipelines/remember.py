@@ -70,7 +70,8 @@ class Remember:
         private = address.conversation if address.direct else ""
         source = f"{who} @ {address.label or address.conversation}"
         try:
-            kept = await memory.add(*(Note(text, source, private=private) for text in found))
+            said = turn.messages[-1].time  # not when it was understood: a session may be over by then
+            kept = await memory.add(*(Note(text, source, private=private, said=said) for text in found))
         except (NotReady, Refused) as error:
             raise type(error)(f"{len(found)} facts could not be kept: {error.reason}") from error
         logger.bind(agent=turn.agent.id, turn=turn.id, facts=[fact.id for fact in kept]).debug("Facts were learned")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from loguru import logger
 
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import Stage, Turn
 from homunculus.runtime.generation import Generation
+from homunculus.runtime.holds import Holds
 from homunculus.runtime.tasks import Tasks
 
 MOST = 64  # turns; what a slow model cannot keep up with is left out, not piled up
@@ -19,8 +21,8 @@ GRACE_SECONDS = 2.0  # for what is under way when the program stops
 class Afterwards:
     """Run stages after a turn, on the generation the turn ran on. Counts what failed and what was left out."""
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self._stages, self._tasks = stages, Tasks()
+    def __init__(self, stages: Sequence[Stage], holds: Holds) -> None:
+        self._stages, self._holds, self._tasks = stages, holds, Tasks()
         self._running: set[asyncio.Task[None]] = set()
         self.failed = 0
         self.left_out = 0
@@ -35,14 +37,15 @@ class Afterwards:
                 "What was said is not remembered: too many turns wait for the extracting model"
             )
             return
-        use = generation.in_use()
-        use.__enter__()
+        use = ExitStack()
+        use.enter_context(generation.in_use())
+        use.enter_context(self._holds.taken(turn.agent.id))
         task = self._tasks.start(self._run(turn), f"after {turn.id}")
         self._running.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._running.discard(task)
-            use.__exit__(None, None, None)
+            use.close()
 
         task.add_done_callback(ended)
 

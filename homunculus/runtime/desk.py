@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from homunculus.errors import Refused
-from homunculus.interfaces import Mode, Namespace, Order, Standing
+from homunculus.interfaces import Mode, Namespace, Order, Standing, Swapped
 from homunculus.model import Agent, Message, Trace
 from homunculus.runtime.generation import Generation
+from homunculus.runtime.holds import Holds
 from homunculus.runtime.outcome import Outcome
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.runner import Runner
@@ -30,6 +31,12 @@ class Reloads(Protocol):
     async def request(self) -> Outcome: ...
 
 
+class Swapping(Protocol):
+    """How an agent gets another character."""
+
+    async def swap(self, agent: Agent, character: str) -> Swapped: ...
+
+
 @dataclass(frozen=True, slots=True)
 class RunningDesk:
     """Stand between a command and what it is about. `traced` tells what became of the message that a message is about."""
@@ -39,6 +46,8 @@ class RunningDesk:
     overrides: Overrides
     sending: Sending
     reloads: Callable[[], Reloads]
+    swaps: Callable[[], Swapping]
+    holds: Holds
     traced: Traced
 
     def standing(self, order: Order) -> Standing:
@@ -81,8 +90,14 @@ class RunningDesk:
         runner = self.runner(address.adapter)
         if runner is None:
             raise Refused(f"{address.adapter} has gone, and no other instance may speak for it")
-        persona = self.current().persona(runner.spec, runner.abilities)
-        await self.sending.voiced(runner, address, agent, persona, text)
+        await self.holds.passed(agent.id)
+        with self.holds.taken(agent.id):
+            persona = self.current().persona(runner.spec, runner.abilities)
+            await self.sending.voiced(runner, address, agent, persona, text)
+
+    async def swap(self, order: Order, character: str) -> Swapped:
+        """Give the agent another character."""
+        return await self.swaps().swap(_agent(order), character)
 
     def memory(self, order: Order) -> Namespace:
         """Return the agent's own memory as it runs now."""

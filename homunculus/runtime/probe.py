@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -71,8 +71,15 @@ class ProbeAnswer:
         }
 
 
-def ask(routes: Routes, deployment: Deployment, probe: Probe) -> ProbeAnswer:
-    """Hold a probe against a table. Raise Refused when it names an instance that the deployment does not have."""
+def ask(
+    routes: Routes, deployment: Deployment, probe: Probe, folds_case: Callable[[str], bool] = lambda platform: False
+) -> ProbeAnswer:
+    """Hold a probe against a table. Raise Refused when it names an instance that the deployment does not have.
+
+    `folds_case` tells of a platform whether its places are the same in any case, as its adapter delivers them in lower case.
+    """
+    if folds_case(probe.platform) and probe.channel:
+        probe = replace(probe, channel=probe.channel.lower())
     key = probe.message().address.adapter
     known = [spec.key for spec in deployment.adapters]
     if key not in known:

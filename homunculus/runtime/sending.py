@@ -17,7 +17,7 @@ from loguru import logger
 from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.interfaces import Emit
 from homunculus.model import Address, Agent, Persona, Reply, ReplySent
-from homunculus.pipelines.split import split
+from homunculus.pipelines.replies import posts
 from homunculus.runtime.runner import Runner
 from homunculus.runtime.store import Store
 from homunculus.runtime.tasks import Tasks
@@ -56,12 +56,8 @@ class Sending:
 
     async def voiced(self, runner: Runner, address: Address, agent: Agent, persona: Persona, text: str) -> None:
         """Say a text unasked as an agent, under its name; nothing for a blank one. Raises like `unasked`."""
-        ident, card = secrets.token_hex(12), agent.character
-        replies = tuple(
-            Reply(f"{ident}.{ordinal}", agent.id, card.name, part, avatar=card.avatar, persona=persona)
-            for ordinal, part in enumerate(split(text, runner.limit))
-        )
-        if replies:
+        ident = secrets.token_hex(12)
+        if replies := posts(ident, agent, persona, runner.limit, text):
             await self.unasked(Way(ident, address, runner), agent.id, replies)
 
     async def written(self, way: Way, write: Note) -> None:

@@ -31,6 +31,29 @@ class Mark:
     known: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PendingSwap:
+    """An agent that is being given another character, as the file writes it; `archives` are those there were before."""
+
+    agent_id: str
+    namespace: str
+    character: str
+    archives: tuple[str, ...] = ()
+
+
+class SwapStore(Protocol):
+    """The swaps that were begun and not ended, durable."""
+
+    async def begin_swap(self, swap: PendingSwap) -> None:
+        """Let an agent's history begin here, and note the swap until it is ended, in one transaction."""
+
+    async def end_swap(self, agent_id: str, *, kept: bool) -> None:
+        """End a swap; one that is not `kept` gives the agent its history back."""
+
+    async def pending_swaps(self) -> tuple[PendingSwap, ...]:
+        """Return the swaps that were begun and not ended."""
+
+
 class Store(History, Protocol):
     """The inbox, the history, the outbox and the overrides, durable. Every method that awaits returns after the commit."""
 

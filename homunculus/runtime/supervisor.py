@@ -22,6 +22,7 @@ from homunculus.interfaces import (
     Clock,
     Emit,
     History,
+    Namespace,
     Outbox,
     Pipeline,
 )
@@ -33,9 +34,10 @@ from homunculus.runtime.afterwards import Afterwards
 from homunculus.runtime.answer import Answer
 from homunculus.runtime.collector import held
 from homunculus.runtime.credential import Locks
-from homunculus.runtime.desk import Reloads, RunningDesk, Traced
+from homunculus.runtime.desk import Reloads, RunningDesk, Swapping, Traced
 from homunculus.runtime.generation import BuildModel, BuildNamespace, Generation, Preparation
 from homunculus.runtime.greet import Greetings, Words
+from homunculus.runtime.holds import Holds
 from homunculus.runtime.orders import SPEAKER, Orders
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.post import Post
@@ -87,6 +89,7 @@ class Supervisor:
         build_pipeline: Callable[[History, Outbox], Pipeline],
         commands: ChatCommands,
         reloads: Callable[[], Reloads],
+        swaps: Callable[[], Swapping],
         traced: Traced,
         greeting: Words,
         emit: Emit,
@@ -101,8 +104,18 @@ class Supervisor:
         post = Post(state, self._sending, emit)
         self._greetings = Greetings(state, self._sending, greeting)
         pipeline = build_pipeline(state, post)
-        self._after = Afterwards(pipeline.after)
-        desk = RunningDesk(lambda: self._generation, self._runner, self.overrides, self._sending, reloads, traced)
+        self.holds = Holds()
+        self._after = Afterwards(pipeline.after, self.holds)
+        desk = RunningDesk(
+            current=lambda: self._generation,
+            runner=self._runner,
+            overrides=self.overrides,
+            sending=self._sending,
+            reloads=reloads,
+            swaps=swaps,
+            holds=self.holds,
+            traced=traced,
+        )
         self._turns = Turns(
             store=state,
             gate=pipeline.gate,
@@ -111,6 +124,7 @@ class Supervisor:
             current=lambda: self._generation,
             own=self._is_own,
             orders=Orders(commands, desk, self._sending, emit, clock),
+            holds=self.holds,
             emit=emit,
             clock=clock,
         )
@@ -159,6 +173,10 @@ class Supervisor:
         """Return an agent's live models, its own first: for warming and for showing prompts. Not to be kept."""
         agent = self.agent(agent_id)
         return self._generation.models_of(agent) if agent is not None else ()
+
+    def memory(self, agent_id: str) -> Namespace | None:
+        """Return an agent's memory as it runs now. Not to be kept."""
+        return self._generation.namespaces.get(agent_id)
 
     def adapters(self) -> tuple[AdapterStatus, ...]:
         """Return every instance of the file in its order, then those that are on their way out."""

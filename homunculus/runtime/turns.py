@@ -16,6 +16,7 @@ from homunculus.interfaces import Clock, Emit, Gate, Verdict
 from homunculus.model import Message, MessageReceived, Receipt, Span
 from homunculus.runtime.answer import Answer, Outcome
 from homunculus.runtime.generation import Generation
+from homunculus.runtime.holds import Holds
 from homunculus.runtime.lanes import Lane, Lanes, Waiting
 from homunculus.runtime.limits import Limits
 from homunculus.runtime.orders import LOST, Orders
@@ -42,9 +43,11 @@ class Turns:
         current: Callable[[], Generation],
         own: Callable[[Message], bool],
         orders: Orders,
+        holds: Holds,
         emit: Emit,
         clock: Clock,
     ) -> None:
+        self._holds = holds
         self._store, self._gate, self._answer, self._overrides = store, gate, answer, overrides
         self._orders = orders
         self._current, self._own, self._emit, self._clock = current, own, emit, clock
@@ -202,12 +205,15 @@ class Turns:
         """Answer the front of a lane in one turn, on the generation that is current when it begins."""
         if not lane[0].beside:
             await lane[0].stands()
+        await self._holds.passed(lane[0].agent_id)
         generation = self._current()
         if dropped := self._sift(lane, generation):
             await self._drop(dropped)
             return
+        if self._holds.is_held(lane[0].agent_id):  # another agent than before, since that one is gone
+            return
         # Nothing is awaited between asking for the generation and being counted in it.
-        with generation.in_use():
+        with generation.in_use(), self._holds.taken(lane[0].agent_id):
             batch = Batch(_neighbours(lane))
             try:
                 await self._run(generation, batch, lane)

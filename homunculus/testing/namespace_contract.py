@@ -21,11 +21,12 @@ import pytest
 
 from homunculus.errors import Refused
 from homunculus.interfaces import Namespace
-from homunculus.model import Fact, MemorySpec, Note
+from homunculus.model import Fact, MemorySpec, Note, Session
 
 ANA = Note("Ana owes Kovach three dollars.", "ana @ local:tavern", session="4", date="12 Oct 1925")
 BORIS = Note("Boris promised to mend the lighthouse lamp.", "boris @ local:tavern")
 CHINESE = Note("科瓦奇把左轮手枪藏在地板下面。", "安娜 @ local:tavern")
+SEVEN, TEN = 1_795_806_000.0, 1_795_816_800.0  # 2026-11-27T19:00:00Z and 22:00:00Z
 PATIENCE = 30.0  # seconds until a promise that should be kept within one counts as broken
 
 
@@ -118,6 +119,67 @@ class NamespaceContract:
             with pytest.raises(Refused, match="symbolic link"):
                 await self.named(tmp_path, "door").open()
 
+    # -- sessions
+
+    async def test_sessions_are_counted_with_their_dates(self, memory: Namespace) -> None:
+        assert await memory.sessions() == ()
+        assert await memory.begin_session(SEVEN, "12 Oct 1925") == Session(1, SEVEN, date="12 Oct 1925")
+        assert await memory.end_session(TEN, "13 Oct 1925") == Session(1, SEVEN, TEN, "12 Oct 1925", "13 Oct 1925")
+        assert await memory.begin_session(TEN + 60) == Session(2, TEN + 60)
+        assert await memory.sessions() == (
+            Session(1, SEVEN, TEN, "12 Oct 1925", "13 Oct 1925"),
+            Session(2, TEN + 60),
+        )
+
+    async def test_one_session_runs_at_a_time(self, memory: Namespace) -> None:
+        with pytest.raises(Refused, match="no session is running; session start"):
+            await memory.end_session(TEN)
+        await memory.begin_session(SEVEN)
+        with pytest.raises(Refused, match="session 1 has been running since 2026-11-27T19:00:00Z; end it first"):
+            await memory.begin_session(TEN)
+        assert await memory.sessions() == (Session(1, SEVEN),)
+
+    async def test_sessions_survive_a_restart(self, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as memory:
+            await memory.begin_session(SEVEN, "12 Oct 1925")
+        async with self.opened(tmp_path) as memory:
+            assert (await memory.end_session(TEN)).number == 1
+            assert await memory.sessions() == (Session(1, SEVEN, TEN, "12 Oct 1925"),)
+
+    async def test_sessions_are_archived_and_restored_with_the_memory(self, memory: Namespace) -> None:
+        await memory.begin_session(SEVEN, "12 Oct 1925")
+        name = await memory.archive()
+        assert await memory.sessions() == ()
+        assert (await memory.begin_session(TEN)).number == 1
+        await memory.restore(name)
+        assert await memory.sessions() == (Session(1, SEVEN, date="12 Oct 1925"),)
+        [other] = await memory.archives()
+        await memory.restore(other)
+        assert await memory.sessions() == (Session(1, TEN),)
+
+    async def test_sessions_corrected_by_hand_count(self, memory: Namespace, tmp_path: Path) -> None:
+        await memory.begin_session(SEVEN, "12 Oct 1295")
+        log = tmp_path / "agents/campaigns/kovach/memory/SESSIONS.md"
+        corrected = log.read_text("utf-8").replace("Session 1", "Session 7").replace("1295", "1925")
+        log.write_text(f"{corrected}Boris was late.\n", "utf-8")
+        assert await memory.sessions() == (Session(7, SEVEN, date="12 Oct 1925"),)
+        await memory.end_session(TEN)
+        assert (await memory.begin_session(TEN + 60)).number == 8
+        assert "Boris was late.\n" in log.read_text("utf-8")
+
+    async def test_two_who_begin_at_once_begin_one_session(self, memory: Namespace, tmp_path: Path) -> None:
+        async with self.opened(tmp_path) as other:
+            begun = await asyncio.gather(*(one.begin_session(SEVEN) for one in (memory, other)), return_exceptions=True)
+        assert sorted(type(one).__name__ for one in begun) == ["Refused", "Session"]
+        assert await memory.sessions() == (Session(1, SEVEN),)
+
+    async def test_sessions_are_no_facts(self, memory: Namespace) -> None:
+        await memory.begin_session(SEVEN, "the night of the harpoon")
+        await memory.settled()
+        assert await memory.facts() == ()
+        assert await memory.search("harpoon session") == ()
+        assert await memory.recall("harpoon session", None) == ()
+
 
 class MemoryContract(NamespaceContract):
     """The promises of a memory that remembers."""
@@ -175,6 +237,24 @@ class MemoryContract(NamespaceContract):
             )
             await asyncio.gather(*adding)
             assert len({fact.id for fact in await memory.facts()}) == 40
+
+    async def test_a_fact_belongs_to_the_session_in_which_it_was_said(self, memory: Namespace) -> None:
+        await memory.begin_session(SEVEN, "12 Oct 1925")
+        await memory.end_session(TEN, "13 Oct 1925")
+        await memory.add(
+            Note("The lamp went out.", "ana", said=SEVEN + 0.5),
+            Note("The ferry sank.", "ana", said=TEN + 60),
+            Note("The tram stopped.", "ana"),
+            Note("The pilot fell.", "ana", session="0", said=SEVEN),
+        )
+        await memory.settled()
+        facts = await memory.facts()
+        assert [(fact.session, fact.date) for fact in facts] == [("1", "12 Oct 1925"), ("", ""), ("", ""), ("0", "")]
+        assert (await memory.search("lamp"))[0].session == "1"
+
+    async def test_sessions_go_on_from_those_that_facts_name(self, memory: Namespace) -> None:
+        await memory.add(ANA, BORIS)
+        assert (await memory.begin_session(SEVEN)).number == int(ANA.session) + 1
 
     # -- recalling
 

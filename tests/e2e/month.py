@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from homunculus.memory import sqlite
-from homunculus.model import MemorySpec
 from homunculus.program import Program, started
 from tests.e2e.serving import ROOT
 
@@ -28,6 +26,8 @@ SLOTS, SLOT = 50, timedelta(minutes=4)  # an evening's
 FIRST = datetime(2026, 10, 1, 19, tzinfo=UTC)  # when people meet on the first day
 AGAIN = 0.3  # of what fills an evening: something that was said before, word for word
 ASIDE = 0.6  # of the rest: players talking among themselves, which the NPC hears and does not answer
+
+KEEPER = "Keeper"  # the game master of all of them
 
 SMALL = (
     "Evening, everyone.",
@@ -224,14 +224,16 @@ def deployment(tables: Sequence[Table], home: Path) -> str:
                 "scribe": {"provider": "scripted", "otherwise": "NONE", "replies": extracted + nothing},
             },
             "memory": {"extract_with": "scribe", "embeddings": "off"},
-            "agents": {table.campaign.agent: {"character": table.campaign.character} for table in tables},
+            "agents": {
+                table.campaign.agent: {"character": table.campaign.character, "history_size": 8} for table in tables
+            },
             "bindings": [
                 {
                     "agent_id": table.campaign.agent,
                     "channel": "local",
                     "chat_id": table.campaign.place,
                     "dm_allowed_users": table.campaign.players,
-                    "authority": ["Keeper"],
+                    "authority": [KEEPER],
                 }
                 for table in tables
             ],
@@ -269,16 +271,20 @@ class Month:
                 await self._evening(program, day)
 
     async def _evening(self, program: Program, day: int) -> None:
-        playing = [table for table in self.tables if table.campaign.evenings.get(day, Evening()).session]
+        playing = [
+            (table, dates)
+            for table in self.tables
+            if (dates := table.campaign.evenings.get(day, Evening()).session) is not None
+        ]
         self.now = FIRST + timedelta(days=day - 1)
-        await asyncio.gather(*(self._session(table, day, 0) for table in playing))
+        await asyncio.gather(*(self._session(program, table, "start", dates[0]) for table, dates in playing))
         for slot in range(SLOTS):
             self.now = moment(day, slot)
             speaking = [(table, table.said[day][slot]) for table in self.tables if slot in table.said[day]]
             await asyncio.gather(*(self._say(program, table, said) for table, said in speaking))
             await program.supervisor.settled()
         self.now = FIRST + timedelta(days=day - 1, hours=3, minutes=40)
-        await asyncio.gather(*(self._session(table, day, 1) for table in playing))
+        await asyncio.gather(*(self._session(program, table, "end", dates[1]) for table, dates in playing))
 
     async def _say(self, program: Program, table: Table, said: Said) -> None:
         speaking_to.set(self._chance[table.campaign.agent])
@@ -288,11 +294,10 @@ class Month:
         assert [reply.agent_id for reply in replies] == ([] if said.aside else [table.campaign.agent])
         self.said += 1
 
-    async def _session(self, table: Table, day: int, end: int) -> None:
-        session = table.campaign.evenings[day].session
-        assert session is not None
-        folder = self.memory(table.campaign.agent).parent
-        memory = sqlite.build(folder, self.home / "archive" / self.file.stem, MemorySpec(embeddings="off"))
-        change = memory.end_session if end else memory.begin_session
-        await change(self.now.timestamp(), session[end])
-        await memory.aclose()
+    async def _session(self, program: Program, table: Table, word: str, date: str) -> None:
+        """Have the game master type it, and see that the program obeyed."""
+        speaking_to.set(self._chance[table.campaign.agent])
+        hub, place = program.container.hub(), table.campaign.place
+        told, _ = await hub.ask(place, user=KEEPER, text=f"!session {word} {date}")
+        [response] = hub.posts(place, told)
+        assert response.text.startswith("Session "), response.text

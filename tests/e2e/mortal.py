@@ -18,6 +18,8 @@ from typing import Any
 
 from homunculus.adapters.discord.adapter import DiscordAdapter
 from homunculus.cli import main
+from homunculus.config import save
+from homunculus.memory.keeping import Keeper
 from homunculus.pipelines.complete import Complete
 from homunculus.runtime.state import State, writes
 from homunculus.runtime.state.commit import Commit
@@ -49,6 +51,13 @@ POINTS: dict[str, Callable[[Hit], None]] = {
     "delivered": after(DiscordAdapter, "send"),
     "noting": before(State, "sent"),
     "noted": after(State, "sent"),
+}
+# In the order in which one swap meets them.
+SWAP_POINTS: dict[str, Callable[[Hit], None]] = {
+    "swap noted": after(State, "begin_swap"),
+    "memory archived": after(Keeper, "archive"),
+    "file written": after(save, "replace"),
+    "swap ending": before(State, "end_swap"),
 }
 
 
@@ -91,5 +100,5 @@ if __name__ == "__main__":
     point, number = sys.argv[1:3]
     del sys.argv[1:3]
     if point != "-":
-        POINTS[point](_dying(int(number)))
+        {**POINTS, **SWAP_POINTS}[point](_dying(int(number)))
     main()

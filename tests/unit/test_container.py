@@ -30,7 +30,7 @@ async def test_every_dependency_is_declared(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="state"):
         Container().check_dependencies()
     state = await State.open(tmp_path / "state.sqlite")
-    container = Container(state=state, kept=tmp_path / "kept", reloads=lambda: None)
+    container = Container(state=state, kept=tmp_path / "kept", reloads=lambda: None, swaps=lambda: None)
     container.check_dependencies()
     supervisor = container.supervisor()
     assert supervisor is container.supervisor()

@@ -28,7 +28,7 @@ SELECT json_group_array(json_array(id, author, text, time, speaker) ORDER BY seq
     SELECT seq, id, author, text, time, speaker FROM history
     WHERE conversation = :conversation AND agent_id = :agent AND seq < coalesce(
         (SELECT seq FROM inbox WHERE conversation = :before_conversation AND id = :before_id), 9223372036854775807
-    )
+    ) AND seq > coalesce((SELECT seq FROM beginnings WHERE beginnings.agent_id = :agent), 0)
     ORDER BY seq DESC LIMIT :limit
 )
 """
@@ -160,7 +160,14 @@ def newest_keys(connection: apsw.Connection, limit: int) -> list[tuple[str, str]
     return [(conversation, id_) for conversation, id_ in _rows(connection, KEYS, limit=limit)]
 
 
+LAST = """
+SELECT json_array(
+    (SELECT max(seq) FROM inbox), (SELECT max(seq) FROM history), (SELECT max(seq) FROM beginnings)
+)
+"""
+
+
 def last_seq(connection: apsw.Connection) -> int:
     """Return the highest `seq` that was given."""
-    found = _rows(connection, "SELECT json_array((SELECT max(seq) FROM inbox), (SELECT max(seq) FROM history))")
+    found = _rows(connection, LAST)
     return max(seq or 0 for seq in found)

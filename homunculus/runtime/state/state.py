@@ -24,13 +24,13 @@ from loguru import logger
 from homunculus.errors import NotReady, Refused
 from homunculus.interfaces import Clock
 from homunculus.model import Address, HistoryLine, Message, Reply, Usage
-from homunculus.runtime.state import reads, writes
+from homunculus.runtime.state import reads, swaps, writes
 from homunculus.runtime.state.commit import Commit, answer
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
 from homunculus.runtime.state.tables import Damaged, connect, connect_reader, told_as
 from homunculus.runtime.state.usage import Spend, of_day
 from homunculus.runtime.state.worker import Worker
-from homunculus.runtime.store import UNHEARD, Mark, OverrideKey, Overrides
+from homunculus.runtime.store import UNHEARD, Mark, OverrideKey, Overrides, PendingSwap
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -251,6 +251,20 @@ class State:
         """Return the generation of that number; None when it is not kept."""
         found = await self._read(reads.generations, number)
         return found[0] if found else None
+
+    # --- swaps ------------------------------------------------------------------------------------------------------
+
+    async def begin_swap(self, swap: PendingSwap) -> None:
+        """Let an agent's history begin here, and note the swap until it is ended, in one transaction."""
+        await self._write(writes.Call(partial(swaps.begin, swap=swap, seq=next(self._seq))))
+
+    async def end_swap(self, agent_id: str, *, kept: bool) -> None:
+        """End a swap; one that is not `kept` gives the agent its history back."""
+        await self._write(writes.Call(partial(swaps.end, agent_id=agent_id, kept=kept)))
+
+    async def pending_swaps(self) -> tuple[PendingSwap, ...]:
+        """Return the swaps that were begun and not ended."""
+        return await self._read(swaps.pending)
 
     # --- usage ------------------------------------------------------------------------------------------------------
 

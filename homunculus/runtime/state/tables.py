@@ -102,6 +102,18 @@ CREATE TABLE usage (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Where an agent's history begins since it was given another character, and the swaps that were begun and not ended.
+SWAPS = """
+CREATE TABLE beginnings (agent_id TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE swaps (
+    agent_id TEXT PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    character TEXT NOT NULL,
+    archives TEXT NOT NULL,
+    beginning INTEGER
+) STRICT, WITHOUT ROWID;
+"""
+
 Step = Callable[[apsw.Connection], None]
 
 
@@ -117,7 +129,13 @@ def count_usage(connection: apsw.Connection) -> None:
     run(connection, USAGE)
 
 
-LADDER: tuple[Step, ...] = (create, count_usage)  # step n leads from version n to n + 1; a released step never changes
+def know_swaps(connection: apsw.Connection) -> None:
+    """Step to version 3."""
+    run(connection, SWAPS)
+
+
+# Step n leads from version n to n + 1; a released step never changes.
+LADDER: tuple[Step, ...] = (create, count_usage, know_swaps)
 
 
 def connect(path: Path, ladder: Sequence[Step] = LADDER) -> apsw.Connection:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from homunculus.commands import COMMANDS
 from homunculus.errors import NotReady, Refused
-from homunculus.interfaces import Mode, Namespace, Order, Response, Standing
+from homunculus.interfaces import Mode, Namespace, Order, Response, Standing, Swapped
 from homunculus.model import (
     Address,
     Agent,
@@ -26,8 +26,19 @@ from homunculus.model import (
     Trace,
 )
 
-CONTROL = {"npc reload", "npc mode", "npc pause", "npc resume", "npc as", "npc remember", "npc forget"}
-ANYBODY = {"npc status", "npc why", "npc memory", "whoami", "help"}
+CONTROL = {
+    "npc reload",
+    "npc mode",
+    "npc pause",
+    "npc resume",
+    "npc as",
+    "npc remember",
+    "npc forget",
+    "npc swap",
+    "session start",
+    "session end",
+}
+ANYBODY = {"npc status", "npc why", "npc memory", "npc recap", "whoami", "help"}
 
 
 @dataclass
@@ -68,6 +79,10 @@ class ScriptedDesk:
 
     async def speak(self, order: Order, text: str) -> None:
         self.did.append(("speak", text))
+
+    async def swap(self, order: Order, character: str) -> Swapped:
+        self.did.append(("swap", character))
+        return Swapped("Kovach", character.title(), "kovach-eod-20261127T190000Z")
 
     def memory(self, order: Order) -> Namespace:
         return self  # type: ignore[return-value]  # of a namespace only what commands ask for
@@ -228,6 +243,16 @@ async def test_what_the_npc_is_to_say_keeps_its_lines() -> None:
     assert desk.did == [("speak", "Good evening.\n\nSit  down.")]
 
 
+async def test_a_swap_says_who_speaks_now_and_where_the_memory_is() -> None:
+    desk = ScriptedDesk()
+    response = await typed("!npc swap john", desk)
+    assert desk.did == [("swap", "john")]
+    assert response.text == (
+        "John speaks now wherever Kovach did (kovach-eod), and remembers nothing yet.\n"
+        "What Kovach remembered is kept as kovach-eod-20261127T190000Z; homunculus memory restore brings it back."
+    )
+
+
 async def test_memories_are_looked_up_as_they_may_be_known_there() -> None:
     desk = ScriptedDesk()
     assert (await typed("!npc memory dollars", desk, authority=False)).text == "a1b2: Ana owes Kovach three dollars."
@@ -276,7 +301,8 @@ async def test_the_first_word_alone_explains_its_commands() -> None:
     text = (await typed("!npc")).text
     assert {line.split(" — ")[0] for line in text.splitlines()} == {
         "!npc status", "!npc why", "!npc reload", "!npc mode <mode>", "!npc pause", "!npc resume", "!npc as <text>",
-        "!npc memory <query>", "!npc remember <text>", "!npc forget <fact>",
+        "!npc memory <query>", "!npc remember <text>", "!npc forget <fact>", "!npc recap [version] [number]",
+        "!npc swap <character>",
     }  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_a_disk_that_takes_half_a_line_is_left_as_it_was(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("homunculus.memory.disk._write", half)
+        patched.setattr("homunculus.whole.write", half)
         with pytest.raises(Refused, match="free some space"):
             files.append([Note("second")])
     assert day.read_bytes() == before

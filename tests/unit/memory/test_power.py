@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from homunculus import whole
 from homunculus.memory import disk, lines
 from homunculus.memory.markdown import Markdown
 from homunculus.model import Note
@@ -55,6 +56,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         return replace(source, target)
 
     monkeypatch.setattr(disk, "os", recorder)
+    monkeypatch.setattr(whole, "os", recorder)
     monkeypatch.setattr(Path, "replace", recorded)
     return recorder
 

@@ -26,6 +26,7 @@ from homunculus.interfaces import (
     Outbox,
     Pipeline,
     Response,
+    Swapped,
     Turn,
     Verdict,
 )
@@ -585,6 +586,17 @@ class FakeReloads:
         return self.outcome
 
 
+class FakeSwaps:
+    """Swaps nothing, and remembers who was to be swapped for what."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def swap(self, agent: Agent, character: str) -> Swapped:
+        self.asked.append((agent.id, character))
+        return Swapped(agent.character.name, character, "an-archive")
+
+
 class World:
     """Everything around one supervisor."""
 
@@ -616,6 +628,7 @@ class World:
         self.closing_steps = 0
         self.gate = gate
         self.reloads = FakeReloads()
+        self.swaps = FakeSwaps()
         self.trace: Trace | None = None
         self.orders: list[Order] = []
         self.command: Callable[[Order, Desk], Awaitable[Response]] = echo
@@ -631,6 +644,7 @@ class World:
             build_pipeline=self._pipeline,
             commands=FakeCommands(self),
             reloads=lambda: self.reloads,
+            swaps=lambda: self.swaps,
             traced=self.traced,
             greeting=lambda spoken: f"{spoken.character.name} looks up.",
             emit=self.events.append,

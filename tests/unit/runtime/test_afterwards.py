@@ -15,6 +15,7 @@ from homunculus.model import Deployment
 from homunculus.runtime import afterwards
 from homunculus.runtime.afterwards import Afterwards
 from homunculus.runtime.generation import Generation
+from homunculus.runtime.holds import Holds
 from tests.unit.pipelines.turns import turn
 
 
@@ -39,7 +40,7 @@ def generation() -> Generation:
 
 async def test_a_generation_is_in_use_until_everything_after_its_turns_is_done() -> None:
     stage, freed = Later(), asyncio.Event()
-    after, current = Afterwards((stage,)), generation()
+    after, current = Afterwards((stage,), Holds()), generation()
     current.lend(freed.set)
     after.begin(current, turn())
     current.retire()
@@ -55,7 +56,7 @@ async def test_a_failure_is_counted_and_the_next_stage_runs(fault: Exception) ->
     broken, sound = Later(fault), Later()
     broken.go.set()
     sound.go.set()
-    after, current = Afterwards((broken, sound)), generation()
+    after, current = Afterwards((broken, sound), Holds()), generation()
     after.begin(current, turn())
     await after.aclose()
     assert (after.failed, sound.done, current.turns) == (1, ["t1"], 0)
@@ -64,7 +65,7 @@ async def test_a_failure_is_counted_and_the_next_stage_runs(fault: Exception) ->
 async def test_what_a_slow_model_cannot_keep_up_with_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(afterwards, "MOST", 3)
     stage = Later()
-    after, current = Afterwards((stage,)), generation()
+    after, current = Afterwards((stage,), Holds()), generation()
     for number in range(5):
         after.begin(current, replace(turn(), id=f"t{number}"))
     assert (after.left_out, current.turns) == (2, 3)
@@ -75,7 +76,7 @@ async def test_what_a_slow_model_cannot_keep_up_with_is_left_out(monkeypatch: py
 
 async def test_stopping_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(afterwards, "GRACE_SECONDS", 0.01)
-    after, current = Afterwards((Later(),)), generation()
+    after, current = Afterwards((Later(),), Holds()), generation()
     after.begin(current, turn())
     await asyncio.wait_for(after.aclose(), 10)
     assert current.turns == 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from homunculus.errors import Uncertain
+from homunculus.interfaces import Desk, Order, Response
 from homunculus.model import Address, Author, Persona, Receipt, Reply
 from homunculus.runtime.generation import Generation
 from tests.unit.runtime.fakes import FakeAdapter, adapter, agent, calm, deployment, rule, running
@@ -77,3 +78,23 @@ async def test_a_post_in_the_name_of_another_instances_application_is_our_own(mo
             said = world.message("t", "1", author=Author(author, "Agnes", bot=True))
             receipts[author] = await world.live("discord:a").deliver(said)
     assert receipts == {"application-of-u": Receipt.IGNORED, "application-of-strangers": Receipt.RECORDED}
+
+
+@pytest.mark.parametrize("name", ["Kovach", "K*o_v`a~ch"])
+async def test_what_is_said_unasked_leaves_room_for_the_name_before_it(name: str) -> None:
+    async def speak(order: Order, desk: Desk) -> Response:
+        await desk.speak(order, "word " * 1000)
+        return Response("", private=True)
+
+    spec = agent("kovach")
+    named = replace(spec, character=replace(spec.character, name=name))
+    async with running() as world:
+        world.command = speak
+        await world.supervisor.apply(replace(ONE, adapters=(adapter(None, "t", persona="prefix"),), agents=(named,)))
+        await calm()
+        world.say("t", "1", "!npc as …")
+        await calm()
+        posts = [reply for _, reply in world.server("t").posts]
+        escaped = "".join(f"\\{char}" if char in "*_`~" else char for char in name)
+        assert len(posts) == 3
+        assert all(len(f"**{escaped}:** {reply.text}") <= FakeAdapter.limit for reply in posts)

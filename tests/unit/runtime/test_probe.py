@@ -56,5 +56,23 @@ def test_an_instance_nobody_declared_is_refused_with_the_nearest_name() -> None:
         ask(ROUTES, DEPLOYMENT, Probe("matrix"))
 
 
+def test_a_platform_whose_names_have_no_case_is_asked_in_any() -> None:
+    deployment = Deployment(
+        "camp",
+        Path("/data"),
+        adapters=(AdapterSpec("twitch"), AdapterSpec("discord")),
+        bindings=(
+            BindingSpec("kovach", "twitch", channel_ids=("streamer",), path="channels[0]", kind="channel"),
+            BindingSpec("chen", "discord", channel_ids=("a",), path="channels[1]", kind="channel"),
+        ),
+    )
+
+    def answer(platform: str, channel: str) -> str | None:
+        probe = Probe(platform, channel=channel)
+        return ask(Routes.of(deployment), deployment, probe, {"twitch"}.__contains__).agent_id
+
+    assert (answer("twitch", "Streamer"), answer("discord", "A")) == ("kovach", None)
+
+
 def test_arguments_that_are_absent_keep_their_defaults() -> None:
     assert Probe.of({"platform": "discord", "guild": None, "dm": False}) == Probe("discord")

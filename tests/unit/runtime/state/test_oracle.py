@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from homunculus.model import HistoryLine, Message
 from homunculus.runtime.state import State
+from homunculus.runtime.store import PendingSwap
 from tests.unit.runtime.state.said import address, message, reply
 
 AGENTS, PLACES, IDS = ("kovach", "mira"), ("tavern", "crypt"), ("1", "2", "3", "4")
@@ -64,6 +65,22 @@ class Oracle:
     outbox: dict[str, str] = field(default_factory=dict)
     turns: set[str] = field(default_factory=set)
     clock: int = 0
+    beginnings: dict[str, int] = field(default_factory=dict)
+    swaps: dict[str, int | None] = field(default_factory=dict)  # agent → its beginning before
+
+    def begin_swap(self, agent: str) -> None:
+        self.swaps[agent] = self.beginnings.get(agent)
+        self.clock += 1
+        self.beginnings[agent] = self.clock
+
+    def end_swap(self, agent: str, kept: bool) -> None:
+        if agent not in self.swaps:
+            return
+        before = self.swaps.pop(agent)
+        if not kept and before is None:
+            del self.beginnings[agent]
+        elif not kept:
+            self.beginnings[agent] = before or 0
 
     def hear(self, place: str, agent: str, line: HistoryLine) -> int:
         self.clock += 1
@@ -112,7 +129,9 @@ class Oracle:
 
     def lines(self, place: str, agent: str, before: int = 10**9) -> list[HistoryLine]:
         return [
-            said.line for said in self.history if (said.place, said.agent) == (place, agent) and said.order < before
+            said.line
+            for said in self.history
+            if (said.place, said.agent) == (place, agent) and self.beginnings.get(agent, 0) < said.order < before
         ]
 
     def spoken(self, place: str) -> list[HistoryLine]:
@@ -185,6 +204,16 @@ class StateAgainstOracle(RuleBasedStateMachine):
             self.oracle.outbox[id_] = outcome[0]
         return self.state.unsent(id_, outcome[0], "why"), None
 
+    @rule(agent=agents)
+    def begin_swap(self, agent: str) -> None:
+        self.oracle.begin_swap(agent)
+        self.runner.run(self.state.begin_swap(PendingSwap(agent, "long-winter", "john", ("one",))))
+
+    @rule(agent=agents, kept=st.booleans())
+    def end_swap(self, agent: str, kept: bool) -> None:
+        self.oracle.end_swap(agent, kept)
+        self.runner.run(self.state.end_swap(agent, kept=kept))
+
     @rule(dies=st.booleans())
     def open_again(self, dies: bool) -> None:
         self.lives += 1
@@ -224,6 +253,8 @@ class StateAgainstOracle(RuleBasedStateMachine):
             key=lambda row: (row.message.time if row.message else 0, row.order),
         )
         assert list(await self.state.unanswered(2.0)) == [(row.message, row.agent) for row in waiting]
+        swaps = [PendingSwap(agent, "long-winter", "john", ("one",)) for agent in sorted(self.oracle.swaps)]
+        assert list(await self.state.pending_swaps()) == swaps
         unsure = {id_ for id_, state in self.oracle.outbox.items() if state == "uncertain"}
         assert {one.reply.id for one in await self.state.uncertain()} == unsure
         self.compare_rows()
