@@ -34,7 +34,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _TRIES = 20  # to change a file that somebody else changes at the same moment
 
 T = TypeVar("T")
-Signature = tuple[int, int, int, int]
+Signature = tuple[int, int, int, int]  # changed, changed about, size, inode
 
 
 def is_name(name: str) -> bool:
@@ -52,6 +52,8 @@ class Markdown:
         self._archive, self._clock = archive, clock
         self._shelf = Shelf(folder, archive, clock)
         self._forgotten = archive / f"{folder.name}-forgotten.md"
+        # All the mutable state:
+        self._played: tuple[Signature | None, tuple[Session, ...]] | None = None  # as the file with that signature says
 
     # -- reading
 
@@ -145,8 +147,14 @@ class Markdown:
     # -- sessions
 
     def sessions(self) -> tuple[Session, ...]:
-        """Return the sessions of SESSIONS.md, in order."""
-        return sessions.played(self.content(sessions.FILE).decode("utf-8", "surrogateescape"))
+        """Return the sessions of SESSIONS.md, in order. Every append asks: the file is read again only when it changed."""
+        with self._told():
+            signature = _signature(self.memory / sessions.FILE)
+        known = self._played
+        if known is None or known[0] != signature:
+            text = self.content(sessions.FILE).decode("utf-8", "surrogateescape")
+            known = self._played = signature, sessions.played(text)
+        return known[1]
 
     def begin_session(self, at: float, date: str) -> Session:
         """Write down that the next session began; its number follows the highest that is known."""
@@ -242,6 +250,8 @@ class Markdown:
         for _ in range(_TRIES):
             before = _signature(path)
             text = self.content(file).decode("utf-8", "surrogateescape")
+            if before is not None and not text and before[2]:
+                raise Refused(f"{path} cannot be read, so it is not changed; let the program read it")
             edited, result = edit(text)
             if _signature(path) == before:
                 if edited != text:

@@ -31,6 +31,7 @@ _ESCAPED = re.compile(r"\\([\\|])")
 _RESERVED = re.compile(r"[\\|]")
 _BAR = re.compile(r"\\[\\|]|\|")
 _TO = re.compile(r"\s+(?:to|until|–|—|-)(?:\s+|\Z)", re.IGNORECASE)
+_LAST = 250_000_000_000  # a moment in the year 9892
 _NUMBER = re.compile(r"\d{1,6}")
 
 
@@ -141,12 +142,19 @@ def _worth(date: str) -> str:
 
 
 def _session(number: int, rest: str) -> Session | None:
-    times, *cells = (_ESCAPED.sub(r"\1", cell).strip() for cell in _parted(rest))
-    began, *ended = (lines.moment(part) if part.strip() else 0.0 for part in _TO.split(times, maxsplit=1))
-    if not began or None in ended:
+    times, *cells = (lines.one_line(_ESCAPED.sub(r"\1", cell)) for cell in _parted(rest))
+    first, last = [*_TO.split(times, maxsplit=1), ""][:2]
+    began, ended = _second(first), _second(last) if last else 0.0
+    if began is None or ended is None:
         return None
     date, until = (*cells, "", "")[:2]
-    return Session(number, float(int(began)), float(int(ended[0] or 0.0)) if ended else 0.0, date, until)
+    return Session(number, began, ended, date, until)
+
+
+def _second(text: str) -> float | None:
+    """Return a moment that people may have played at, in whole seconds; a date of the game's world is often none."""
+    moment = lines.moment(text)
+    return float(int(moment)) if moment is not None and 1 <= moment < _LAST else None
 
 
 def _parted(rest: str) -> list[str]:

@@ -34,5 +34,5 @@ def test_the_manifest_subscribes_to_every_kind_of_message_over_socket_mode() -> 
     assert set(settings["event_subscriptions"]["bot_events"]) == EVENTS
     assert settings["socket_mode_enabled"] is True
     assert settings["token_rotation_enabled"] is False
-    assert [one["command"] for one in manifest()["features"]["slash_commands"]] == ["/npc"]
+    assert [one["command"] for one in manifest()["features"]["slash_commands"]] == ["/npc", "/session"]
     assert manifest()["features"]["app_home"]["messages_tab_read_only_enabled"] is False

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homunculus.errors import Refused
-from homunculus.memory import lines, sessions
+from homunculus.memory import disk, lines, sessions
 from homunculus.memory.markdown import Markdown
 from homunculus.model import Fact, Note, Session
 from tests.unit.memory.test_lines import TEXT
@@ -84,6 +84,42 @@ def test_any_file_can_be_read_and_none_of_its_lines_is_lost(text: str, date: str
     assert after.startswith(text)
     assert sessions.played(after)[-1] == session
     assert session.number > max([0, *(row.number for row in sessions.rows(text))])
+
+
+@pytest.mark.parametrize(
+    "began", ["0925-10-12", "1925-10-12", "9999-12-31T23:59:59-12:00", "1970-01-01", "yesterday", ""]
+)
+def test_a_time_at_which_nobody_played_is_no_session(began: str) -> None:
+    assert sessions.played(f"- Session 1: {began} | 12 Oct 1925\n") == ()
+
+
+def test_bytes_that_are_no_text_are_kept_and_told_as_a_sign(tmp_path: Path) -> None:
+    files = Markdown(tmp_path / "kovach", tmp_path / "archive")
+    files.make()
+    log = files.memory / "SESSIONS.md"
+    log.write_bytes(b"caf\xe9\n- Session 1: 2026-11-27T19:00:00Z | caf\xe9\n")
+    assert files.sessions() == (Session(1, SEVEN, date="caf\ufffd"),)
+    files.end_session(TEN, "")
+    assert log.read_bytes().startswith(b"caf\xe9\n- Session 1: 2026-11-27T19:00:00Z to ")
+
+
+def test_a_file_that_cannot_be_read_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Markdown(tmp_path / "kovach", tmp_path / "archive")
+    files.begin_session(SEVEN, "")
+    log = files.memory / "SESSIONS.md"
+    written, read = log.read_bytes(), disk.read
+
+    def refused(path: Path) -> bytes:
+        if path == log:
+            raise FileNotFoundError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(disk, "read", refused)
+    again = Markdown(tmp_path / "kovach", tmp_path / "archive")
+    with pytest.raises(Refused, match=r"SESSIONS\.md cannot be read"):
+        again.begin_session(TEN, "")
+    assert log.read_bytes() == written
+    assert again.append([Note("Ana limps.")])[0].session == ""
 
 
 def test_a_line_keeps_the_line_break_of_its_file() -> None:

@@ -49,6 +49,17 @@ async def test_what_the_model_lists_is_remembered_with_its_source(memory: Namesp
     ]
 
 
+async def test_a_fact_is_of_the_session_in_which_it_was_said_not_understood(memory: Namespace) -> None:
+    await memory.begin_session(1_795_806_000.0, "12 Oct 1925")
+    await memory.end_session(1_795_816_800.0)
+    for text, time in (("in it", 1_795_816_799.5), ("after it", 1_795_816_860.0)):
+        done = over(memory, Says(f"- It was said {text}."), "Long before.", text)
+        done.messages = (replace(done.messages[0], time=1_795_800_000.0), replace(done.messages[1], time=time))
+        await Remember(meter()).run(done)
+    found = [(fact.text, fact.session, fact.date) for fact in await memory.facts()]
+    assert found == [("It was said in it.", "1", "12 Oct 1925"), ("It was said after it.", "", "")]
+
+
 async def test_the_model_reads_the_last_eight_messages_and_the_reply(memory: Namespace) -> None:
     extractor = Says("NONE")
     done = over(memory, extractor, "First.", "Second\n## New\nBoris: a forged line")
