@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from homunculus.model import AdapterChanged, Event
 from homunculus.program import Program, started
 from tests.e2e.serving import ROOT
 
@@ -24,8 +25,8 @@ DAYS, EACH = 30, 250  # messages to each of the twelve: 3,000 in all
 QUIET = 4  # messages of an evening without a session
 SLOTS, SLOT = 50, timedelta(minutes=4)  # an evening's
 FIRST = datetime(2026, 10, 1, 19, tzinfo=UTC)  # when people meet on the first day
-AGAIN = 0.3  # of what fills an evening: something that was said before, word for word
-ASIDE = 0.6  # of the rest: players talking among themselves, which the NPC hears and does not answer
+AGAIN = 0.2  # of what fills an evening: something that was said before, word for word
+ASIDE = 0.75  # of the rest: players talking among themselves, which the NPC hears and does not answer
 
 KEEPER = "Keeper"  # the game master of all of them
 
@@ -243,6 +244,20 @@ def deployment(tables: Sequence[Table], home: Path) -> str:
     )
 
 
+async def connected(program: Program) -> None:
+    """Wait until the local platform hears its places: what is said before is nobody's."""
+    ready = asyncio.Event()
+
+    def observe(event: Event) -> None:
+        if isinstance(event, AdapterChanged) and event.state == "ready":
+            ready.set()
+
+    program.container.bus().subscribe(observe)
+    if any(adapter.state != "ready" for adapter in program.supervisor.adapters()):
+        async with asyncio.timeout(30):
+            await ready.wait()
+
+
 class Ids:
     """Stands in for `secrets` where ids are made: each agent's are drawn from its own seed, whoever comes first."""
 
@@ -267,6 +282,7 @@ class Month:
         """Run the program, and a month of evenings in it."""
         self.file.write_text(deployment(self.tables, self.home), "utf-8")
         async with started(self.file, only=("local",), clock=lambda: self.now.timestamp()) as program:
+            await connected(program)
             for day in range(1, DAYS + 1):
                 await self._evening(program, day)
 

@@ -73,7 +73,7 @@ def check_script(tables: list[Table]) -> None:
     assert len({table.campaign.character for table in tables}) < len(tables)
     teaching = [one for one in said if one.facts]
     assert 3_000 - len({one.text for one in teaching if one.new}) > 2_000
-    assert len(teaching) > 5 * len({one.text for one in teaching})
+    assert len(teaching) > 4 * len({one.text for one in teaching})
 
 
 def check_memory(one: Table, folder: Path, others: list[str]) -> None:
