@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 app = typer.Typer(
     name="memory",
-    help="What an NPC remembers: list, search, add, forget, archive, restore, export.",
+    help="What an NPC remembers: list, search, add, edit, pin, forget, archive, restore, export.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -79,15 +79,41 @@ def add(
     source: Annotated[str, typer.Option(help="Who said it, and where.")] = "command line",
     session: Annotated[str, typer.Option(help="In which session.", show_default=False)] = "",
     date: Annotated[str, typer.Option(help="When, in the game's world.", show_default=False)] = "",
+    open_: Annotated[
+        bool, typer.Option("--open/--gm", help="Whether players may be shown it, or it is the game master's.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add a fact; when this ends, it is on the disk."""
+    """Add a fact; when this ends, it is on the disk. The NPC knows it, and players are shown it only with --open."""
     said = [line for line in sys.stdin.read().split("\n") if line.strip()] if text == "-" else [text]
+    notes = [Note(line, source, session, date, gm=not open_) for line in said]
 
     async def work(memory: Namespace) -> tuple[Fact, ...]:
-        return await memory.add(*(Note(line, source, session, date) for line in said)) if said else ()
+        return await memory.add(*notes) if notes else ()
 
-    _show_facts(_with(deployed(file), namespace, work), as_json)
+    facts = _with(deployed(file), namespace, work)
+    _show_facts(facts, as_json)
+    if open_ and (secret := [fact.id for fact in facts if not fact.open]):
+        output.note(f"{', '.join(secret)} was known already and stays secret; forget it first to add it openly")
+
+
+@app.command()
+def edit(
+    file: File,
+    namespace: Name,
+    ident: Annotated[str, typer.Argument(metavar="ID", help="The id of a fact.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What it says from now on.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put other words in a fact's place; its id, its source and who may be shown it stay."""
+
+    async def work(memory: Namespace) -> tuple[Fact, Fact]:
+        (before,) = await _all_known(file, memory, [ident])
+        return before, await memory.amend(ident, text)
+
+    before, after = _with(deployed(file), namespace, work)
+    _show_facts([after], as_json)
+    output.note(f"before: {before.text}")
 
 
 @app.command()
@@ -222,7 +248,7 @@ def shown(fact: Fact) -> dict[str, Any]:
         "time": stamp(fact.time) if fact.time else None,
         "source": fact.source,
         **{key: value for key, value in about.items() if value},
-        **({"pinned": True} if fact.pinned else {}),
+        **{mark: True for mark, is_so in (("gm", fact.gm), ("pinned", fact.pinned)) if is_so},
     }
 
 
@@ -231,11 +257,14 @@ def exported(facts: Sequence[Fact]) -> str:
     return "\n".join(f"- {fact.text}" for fact in facts)
 
 
-async def _all_known(file: Path, memory: Namespace, ids: Sequence[str], among: Sequence[Fact] | None = None) -> None:
-    known = {fact.id for fact in (among if among is not None else await memory.facts())}
+async def _all_known(
+    file: Path, memory: Namespace, ids: Sequence[str], among: Sequence[Fact] | None = None
+) -> list[Fact]:
+    known = {fact.id: fact for fact in (among if among is not None else await memory.facts())}
     if missing := [ident for ident in ids if ident not in known]:
         fix = "memory search and memory list show the ids, memory restore what can be brought back"
         raise ConfigError(Where(str(file)), f"there is nothing to be found under {', '.join(missing)}", fix)
+    return [known[ident] for ident in ids]
 
 
 async def _facts(memory: Namespace) -> tuple[Fact, ...]:

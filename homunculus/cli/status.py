@@ -12,6 +12,7 @@ from homunculus.config.identity import DATA_HOME
 from homunculus.errors import NotReady, Refused
 
 _SHOWN = 60  # characters of an uncertain post
+_GAPS = "nothing was learned from {failed} turns that failed and {left_out} that were left out; the log says why"
 
 
 def status(file: Path | None, as_json: bool) -> int:
@@ -54,6 +55,8 @@ def _show(server: Server, answer: dict[str, Any]) -> None:
     rows += [("adapter", a["runtime_key"], a["state"], _more(a)) for a in answer["adapters"]]
     if answer["state_fault"]:
         rows.append(("state", "-", "failed", answer["state_fault"]))
+    if any(answer["memory"].values()):
+        rows.append(("memory", "-", "gaps", _GAPS.format(**answer["memory"])))
     rows += [_used(used) for used in answer["usage"]["models"] if used["calls"] or used["spent"]]
     rows += [("agent", agent["id"], agent["card"]["name"], f"model {agent['model']}") for agent in answer["agents"]]
     output.show_table(f"homunculus {answer['version']} · {answer['file']}", ("", "name", "state", "more"), rows)

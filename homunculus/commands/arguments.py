@@ -53,6 +53,26 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One word of any kind, such as an id."""
+
+    name: str
+    about: str
+
+    @property
+    def spec(self) -> ParameterSpec:
+        """Describe it."""
+        return ParameterSpec(self.name, self.about)
+
+    def read(self, words: str) -> tuple[str, str]:
+        """Read up to the next white space; what follows keeps its line breaks."""
+        word, rest = (*words.split(maxsplit=1), "", "")[:2]
+        if not word:
+            raise Misuse(f"{self.name} is missing: {self.about}")
+        return word, rest
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """All that is left of the line, line breaks included; nothing only where it is not `required`."""
 

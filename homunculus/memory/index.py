@@ -31,7 +31,7 @@ Rows = database.Rows
 _LEAST = 0.18  # of likeness (cosine): what has nothing to do with a question lies below, see tests/data/memory
 _SHARE = 0.8  # of the best match's weight that another match by words needs beside matches by meaning
 _RANKED, _RANKED_ALONE = 300, 1_000_000  # facts that a query by words ranks at most: beside one by meaning, and alone
-_CANDIDATES = 50  # of each order
+_CANDIDATES = 50  # of each order, at least
 _ASKS = "?？ \n"  # at the end of a question: facts have none, and it alone likens a question to other questions
 _AT_ONCE = 16  # facts that are embedded before a search answers; more are embedded aside
 _BATCH = 8  # texts that are embedded at a time, so that a question never waits long
@@ -58,7 +58,7 @@ class Index:
 
     def search(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
         """Return the facts that fit a query, best first, as `Namespace.search`."""
-        return self._safely(lambda: self._search(query, conversation, limit))
+        return self._safely(lambda: self._search(query, conversation, limit, max(limit, _CANDIDATES)))
 
     def recall(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
         """Return what is always known, for half of `limit` at most, then what fits a query."""
@@ -299,9 +299,11 @@ class Index:
                 found[ident] = _fact(row)
         return found
 
-    def _search(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
-        semantic = self._by_meaning(query, conversation)
-        lexical = self._by_words(query, conversation, alone=not semantic)
+    def _search(
+        self, query: str, conversation: str | None, limit: int, candidates: int = _CANDIDATES
+    ) -> tuple[Fact, ...]:
+        semantic = self._by_meaning(query, conversation, candidates)
+        lexical = self._by_words(query, conversation, candidates, alone=not semantic)
         found = {*lexical, *semantic}
         marks = ",".join(map(str, found))
         rows = {row[0]: row[1:] for row in self._query(f"SELECT row, key, {_FACT} FROM facts WHERE row IN ({marks})")}
@@ -318,14 +320,15 @@ class Index:
             unique.setdefault(rows[row][0], _fact(rows[row][1:], score))
         return tuple(unique.values())[:limit]
 
-    def _by_words(self, query: str, conversation: str | None, *, alone: bool) -> list[int]:
+    def _by_words(self, query: str, conversation: str | None, candidates: int, *, alone: bool) -> list[int]:
         most, share = (_RANKED_ALONE, 0.0) if alone else (_RANKED, _SHARE)
         asked = words.asked(query, lambda part: self._matching(part, most), most)
         if not asked:
             return []
         rows = self._query(
             f"SELECT row, words.rank FROM words JOIN facts ON row = words.rowid WHERE words MATCH :asked AND {_SEEN} "
-            f"ORDER BY words.rank LIMIT {_CANDIDATES}",
+            "ORDER BY words.rank LIMIT :candidates",
+            candidates=candidates,
             asked=asked,
             where=conversation,
         )
@@ -336,12 +339,12 @@ class Index:
         counted = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH :part LIMIT :most)"
         return int(self._query(counted, part=part, most=most + 1)[0][0])
 
-    def _by_meaning(self, query: str, conversation: str | None) -> list[int]:
+    def _by_meaning(self, query: str, conversation: str | None, candidates: int) -> list[int]:
         if self._embedder is None or not query.strip() or not self._query("SELECT 1 FROM facts LIMIT 1"):
             return []
         if 0 < self._pending() <= _AT_ONCE:
             self._embed(_AT_ONCE)
-        return self._loaded().nearest(self._embedder([query.rstrip(_ASKS)])[0], conversation, _CANDIDATES, _LEAST)
+        return self._loaded().nearest(self._embedder([query.rstrip(_ASKS)])[0], conversation, candidates, _LEAST)
 
 
 def remembered(always: Sequence[Fact], fitting: Sequence[Fact], limit: int) -> tuple[Fact, ...]:

@@ -54,6 +54,11 @@ class Afterwards:
         while self._running:
             await asyncio.wait(set(self._running))
 
+    @property
+    def unremembered(self) -> dict[str, int]:
+        """Return the counts since the start, as the status shows them."""
+        return {"failed": self.failed, "left_out": self.left_out}
+
     async def aclose(self) -> None:
         """Let what is under way end, no longer than the grace; cancel the rest."""
         if self._running:

@@ -1,11 +1,12 @@
 """A command from its recognition to its response: beside the conversations, never in their queue.
 
-Owns who may give it and where the response goes; never what a command does. What a command says is the bot's own word, no
-character's: it enters no history and no outbox.
+Owns who may give it, where the response goes and who gets to see it; never what a command does. What a command says is the
+bot's own word, no character's: it enters no history. What is secret is whispered or left unsaid, and never posted.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import blake2b
 
 from loguru import logger
@@ -64,24 +65,45 @@ class Orders:
             return Response("That failed unexpectedly; the log says more.", private=True)
 
     async def _respond(self, runner: Runner, message: Message, response: Response, ident: str) -> None:
-        parts = split(response.text, runner.limit)
+        if message.address.direct and response.secret:
+            response = replace(response, text=response.secret, secret="")  # nobody else is there
         try:
-            if response.private:
-                while parts and await runner.whisper(message, parts[0]):
-                    parts = parts[1:]
-            # A native command is answered by all parts; people see from the first one what was typed.
-            replies = tuple(
-                Reply(
-                    f"{ident}.{ordinal}", UNHEARD, SPEAKER, part, message.id if message.command or not ordinal else None
-                )
-                for ordinal, part in enumerate(parts)
-            )
-            if replies:
-                await self._sending.unasked(Way(ident, message.address, runner), UNHEARD, replies)
+            if not await self._confided(runner, message, response.secret):
+                await self._said(runner, message, response, ident)
         except HomunculusError as error:
             logger.bind(adapter=runner.key, place=message.address.label, reason=str(error)).warning(
                 "The response to a command did not arrive"
             )
+
+    async def _confided(self, runner: Runner, message: Message, secret: str) -> bool:
+        """Whisper what nobody else may see; False where that cannot be, and nothing of it was said then.
+
+        What has begun as a whisper ends as one: where the platform will not go on, the rest is left unsaid.
+        """
+        parts = split(secret, runner.limit)
+        for ordinal, part in enumerate(parts):
+            if await runner.whisper(message, part):
+                continue
+            if ordinal:
+                log = logger.bind(adapter=runner.key, place=message.address.label, parts=len(parts), shown=ordinal)
+                log.warning(
+                    "The rest of a private answer is left unsaid: it cannot be shown to its author alone any more"
+                )
+            return ordinal > 0
+        return bool(parts)
+
+    async def _said(self, runner: Runner, message: Message, response: Response, ident: str) -> None:
+        parts = split(response.text, runner.limit)
+        if response.private:
+            while parts and await runner.whisper(message, parts[0]):
+                parts = parts[1:]
+        # A native command is answered by all parts; people see from the first one what was typed.
+        replies = tuple(
+            Reply(f"{ident}.{ordinal}", UNHEARD, SPEAKER, part, message.id if message.command or not ordinal else None)
+            for ordinal, part in enumerate(parts)
+        )
+        if replies:
+            await self._sending.unasked(Way(ident, message.address, runner), UNHEARD, replies)
 
 
 def _agent(route: Route, generation: Generation) -> Agent | None:

@@ -161,6 +161,16 @@ class Supervisor:
         return self._generation.number
 
     @property
+    def current(self) -> Generation:
+        """Return the generation that runs now; whoever uses what it borrowed does so while it is `in_use`."""
+        return self._generation
+
+    @property
+    def after(self) -> Afterwards:
+        """Return what is done after turns, which counts what failed and what was left out."""
+        return self._after
+
+    @property
     def routes(self) -> Routes:
         """Return the routing table that holds now."""
         return self._generation.routes

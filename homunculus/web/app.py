@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 from loguru import logger
 from starlette.applications import Starlette
@@ -33,9 +33,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def build_app(running: Running, buckets: TokenBuckets | None = None) -> ASGIApp:
     """Build the ASGI application; nothing in it needs a start or an end. `buckets` says who may ask how often."""
     operations = (*OPERATIONS, _describe(running))
-    routes = [Route(each.path, _endpoint(each, running), methods=[each.method]) for each in operations]
     inner = Starlette(
-        routes=[*routes, *pages.routes(running)],
+        routes=[*_routes(operations, running), *pages.routes(running)],
         exception_handlers={HTTPException: _not_here},
     )
     return SecurityHeaders(Guard(inner, running, buckets or TokenBuckets()))
@@ -50,13 +49,28 @@ def _describe(running: Running) -> Operation:
     return itself
 
 
+def _routes(operations: Iterable[Operation], running: Running) -> Iterator[Route]:
+    """Make one route of all operations at a path, so that a refused method is told every other."""
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method] = _endpoint(each, running)
+    return (Route(path, _by_method(methods), methods=[*methods]) for path, methods in paths.items())
+
+
+def _by_method(methods: Mapping[str, Endpoint]) -> Endpoint:
+    async def chosen(request: Request) -> Response:
+        return await methods["GET" if request.method == "HEAD" else request.method](request)
+
+    return chosen
+
+
 def _endpoint(operation: Operation, running: Running) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
             if operation.stream and request.method == "HEAD":
                 return Response(media_type="text/event-stream")  # a stream has no end to wait for
             query = check_query(operation.query, request, lenient=operation.public)
-            body = await check_body(operation, request) if operation.method == "POST" else {}
+            body = await check_body(operation, request) if operation.method != "GET" else {}
             known = request.scope[CALLER] != "nobody"
             return await operation.handler(Call(request, running, body, query, known))
         except ApiError as refusal:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Never
@@ -22,12 +23,16 @@ from homunculus.web.running import Running
 MAX_BODY = 1024 * 1024
 _BODY_SECONDS = 30.0
 
-Kind = Literal["string", "boolean"]
+Kind = Literal["string", "boolean", "integer"]
+_NUMBER = re.compile(r"-?[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of a body or a query. `longest` in characters; a `line` holds no control characters."""
+    """One key of a body or a query. `longest` in characters; a `line` holds no control characters.
+
+    `least` and `most` bound an integer.
+    """
 
     name: str
     kind: Kind = "string"
@@ -36,6 +41,8 @@ class Field:
     about: str = ""
     longest: int | None = None
     line: bool = False
+    least: int | None = None
+    most: int | None = None
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -43,8 +50,8 @@ class Field:
         described: dict[str, Any] = {"type": self.kind, "description": self.about}
         if self.default is not None:
             described["default"] = self.default
-        if self.longest is not None:
-            described["maxLength"] = self.longest
+        bounds = {"maxLength": self.longest, "minimum": self.least, "maximum": self.most}
+        described |= {key: bound for key, bound in bounds.items() if bound is not None}
         if self.required and self.kind == "string":
             described["minLength"] = 1 if self.line else 0
         return described
@@ -72,7 +79,7 @@ Handler = Callable[[Call], Awaitable[Response]]
 class Operation:
     """What the API can do at one path. `answers` maps a status to what it means and the shape of its JSON."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     handler: Handler
     summary: str
@@ -97,6 +104,8 @@ def check_query(fields: tuple[Field, ...], request: Request, *, lenient: bool = 
     for field in fields:
         if field.kind == "boolean" and field.name in given:
             given[field.name] = _switch(field.name, given[field.name])
+        elif field.kind == "integer" and field.name in given:
+            given[field.name] = _number(field.name, given[field.name])
     return check(fields, given)
 
 
@@ -104,6 +113,12 @@ def _switch(name: str, value: str) -> bool:
     if value not in ("1", "true", "0", "false", ""):
         _refuse(name, f"{value[:40]!r} is neither yes nor no", "use 1 or 0")
     return value in ("1", "true", "")
+
+
+def _number(name: str, value: str) -> int:
+    if not _NUMBER.fullmatch(value):
+        _refuse(name, f"{value[:40]!r} is no whole number", "write it in digits")
+    return int(value)
 
 
 async def check_body(operation: Operation, request: Request) -> dict[str, Any]:
@@ -192,16 +207,31 @@ def _unknown(key: str, known: Mapping[str, Field]) -> dict[str, str]:
 
 
 def _faults(field: Field, value: object) -> list[dict[str, str]]:
-    wanted = {"string": str, "boolean": bool}[field.kind]
-    if not isinstance(value, wanted):
-        fault = f'"{field.name}" is {_kind(value)}, not a {field.kind}'
-    elif isinstance(value, str) and field.longest is not None and len(value) > field.longest:
-        fault = f'"{field.name}" is longer than {field.longest} characters'
-    elif isinstance(value, str) and field.line and (not value.strip() or not value.isprintable()):
-        fault = f'"{field.name}" is empty or holds control characters'
-    else:
-        return []
-    return [detail(fault, path=field.name, hint=field.about)]
+    wanted = {"string": str, "boolean": bool, "integer": int}[field.kind]
+    fault = ""
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        fault = f'"{field.name}" is {_kind(value)}, not {"an" if wanted is int else "a"} {field.kind}'
+    elif isinstance(value, str):
+        fault = _wrong_text(field, value)
+    elif isinstance(value, int):
+        fault = _out_of_bounds(field, value)
+    return [detail(fault, path=field.name, hint=field.about)] if fault else []
+
+
+def _wrong_text(field: Field, value: str) -> str:
+    if field.longest is not None and len(value) > field.longest:
+        return f'"{field.name}" is longer than {field.longest} characters'
+    if field.line and (not value.strip() or not value.isprintable()):
+        return f'"{field.name}" is empty or holds control characters'
+    return ""
+
+
+def _out_of_bounds(field: Field, value: int) -> str:
+    if field.least is not None and value < field.least:
+        return f'"{field.name}" is less than {field.least}'
+    if field.most is not None and value > field.most:
+        return f'"{field.name}" is more than {field.most}'
+    return ""
 
 
 def _kind(value: object) -> str:

@@ -6,10 +6,12 @@ Owns no state. Everything here is asked anew on each request, so a reload needs 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from homunculus.errors import ConfigError
+from homunculus.interfaces import Namespace
 from homunculus.model import Deployment
 from homunculus.plan import Plan
 from homunculus.runtime.state import UnsureReply
@@ -99,6 +101,9 @@ class Running:
     lists the modes and pauses set from chat, `uncertain` the posts of the last days that may or may not have arrived;
     `state_fault` says why nothing can be recorded now, and is empty when it can. `usage` is what models were used for
     today, as the status shows it; `exhausted` a sentence for each model whose budget of today is used up.
+
+    `memory` lends the memory of a namespace that an agent of the deployment has, `changing` the lock that whoever changes it
+    through the API holds; `unremembered` counts the turns since the start of which nothing could be learned.
     """
 
     version: str
@@ -119,3 +124,6 @@ class Running:
     state_fault: Callable[[], str]
     usage: Callable[[], Awaitable[Mapping[str, Any]]]
     exhausted: Callable[[], Sequence[str]]
+    memory: Callable[[str], AbstractContextManager[Namespace]]
+    changing: Callable[[str], AbstractAsyncContextManager[None]]
+    unremembered: Callable[[], Mapping[str, int]]

@@ -106,4 +106,5 @@ def status(
         "agents": [agent_shown(deployment, agent) for agent in deployment.agents],
         "models": running.events.progress(),
         "usage": dict(usage),
+        "memory": dict(running.unremembered()),
     }

@@ -161,18 +161,22 @@ async def test_several_orders_at_once_are_each_answered(tmp_path: Path) -> None:
         assert all(f"id player-{n}" in answer[0] for n, answer in enumerate(answers))
 
 
-async def test_what_an_npc_is_told_to_remember_is_recalled_listed_and_forgotten(tmp_path: Path) -> None:
+async def test_what_an_npc_is_told_to_remember_is_recalled_and_forgotten_and_shown_to_no_player(
+    tmp_path: Path,
+) -> None:
     file = deploy(tmp_path)
     async with serving(file) as server:
         (told,) = await by(server, "ana", "!npc remember Bob owes Kovach three dollars.")
-        fact = told.removeprefix("Remembered ").partition(":")[0]
-        assert await by(server, "bob", "!npc memory dollars") == [f"{fact}: Bob owes Kovach three dollars."]
+        fact = told.removeprefix("Remembered ").removesuffix(".")
+        [kept] = (await server.get("/api/memory/kovach-eod?q=dollars"))["facts"]
+        assert (kept["id"], kept["source"], kept["gm"]) == (fact, "ana @ local:tavern", True)
+        assert "Nothing" in (await by(server, "bob", "!npc memory dollars"))[0]
         assert "authority" in (await by(server, "bob", f"!npc forget {fact}"))[0]
         shown = await run("prompt", file, "kovach-eod", "--text", "Who owes you dollars?", "--json")
         assert (
             "## What Kovach remembers\n- Bob owes Kovach three dollars."
             in json.loads(shown.stdout)["messages"][1]["content"]
         )
-        assert "Forgotten" in (await by(server, "ana", f"!npc forget {fact}"))[0]
-        assert "Nothing" in (await by(server, "bob", "!npc memory dollars"))[0]
-        assert "not possible" in (await by(server, "ana", f"!npc forget {fact}"))[0]
+        assert f"Forgotten {fact}" in (await by(server, "ana", f"!npc forget {fact}"))[0]
+        assert (await server.get("/api/memory/kovach-eod?q=dollars"))["facts"] == []
+        assert "No fact" in (await by(server, "ana", f"!npc forget {fact}"))[0]

@@ -122,6 +122,22 @@ async def test_a_secret_of_a_direct_message_is_recalled_in_it_alone(server: Serv
     assert await recalled(server, "tavern", "What is the password, swordfish?") == "no facts"
 
 
+async def test_what_could_not_be_learned_is_counted_and_shown(file: Path) -> None:
+    nobody = 'scribe: {provider: openai, name: gone, base_url: "http://127.0.0.1:9/v1", api_key: k}'
+    begin, _, rest = file.read_text().partition("  scribe:\n")
+    write(file, f"{begin}  {nobody}\nmemory:{rest.partition('memory:')[2]}")
+    async with serving(file) as server:
+        assert (await server.get("/api/status"))["memory"] == {"failed": 0, "left_out": 0}
+        assert await recalled(server, "tavern", "I owe you three dollars, Kovach.") == "no facts"
+
+        async def counted() -> bool:
+            return bool((await server.get("/api/status"))["memory"] == {"failed": 1, "left_out": 0})
+
+        await until(counted)
+        shown = await run("status", file)
+        assert "nothing was learned from 1 turns that failed and 0 that were left out" in shown.stdout
+
+
 async def test_the_server_finds_what_the_command_line_and_a_person_change(server: Serving, file: Path) -> None:
     harpoon = "Kovach, tell me about the harpoon"
     assert await recalled(server, "tavern", harpoon) == "no facts"
@@ -156,16 +172,34 @@ def test_a_memory_that_was_never_served_is_kept_by_the_command_line(file: Path) 
     assert first["text"] == text.strip()
     more = told("add", file, "kovach-eod", "-", stdin="The lamp is broken.\n\n灯塔看守人失踪了。\n")
     assert [fact["text"] for fact in more] == ["The lamp is broken.", "灯塔看守人失踪了。"]
+    assert (first["gm"], "gm" in told("add", file, "kovach-eod", "The door is open.", "--open")[0]) == (True, False)
     found = told("search", file, "kovach-eod", "dollars Ana", "-n", "2")
     assert found[0].items() >= {"id": first["id"], "text": text.strip(), "source": "command line"}.items()
     assert found[0].keys() >= {"id", "text", "score", "time", "source"}
     assert told("search", file, "kovach-eod", "看守人")[0]["text"] == "灯塔看守人失踪了。"
     assert told("list", file) == [
-        {"namespace": "kovach-eod", "agent": "kovach-eod", "facts": 3},
+        {"namespace": "kovach-eod", "agent": "kovach-eod", "facts": 4},
         {"namespace": "kovach-masks", "agent": "kovach-masks", "facts": 0},
     ]
     _, exported, _ = homunculus("export", file, "kovach-eod")
-    assert exported.splitlines() == [f"- {text.strip()}", "- The lamp is broken.", "- 灯塔看守人失踪了。"]
+    assert exported.splitlines() == [
+        f"- {text.strip()}",
+        "- The lamp is broken.",
+        "- 灯塔看守人失踪了。",
+        "- The door is open.",
+    ]
+
+
+def test_a_fact_is_edited_and_what_it_said_is_told(file: Path) -> None:
+    [secret] = told("add", file, "kovach-eod", "The vicar did it.")
+    [again] = told("add", file, "kovach-eod", "the vicar did it", "--open")
+    assert again == secret
+    code, _, err = homunculus("add", file, "kovach-eod", "the vicar did it", "--open")
+    assert (code, f"{secret['id']} was known already and stays secret" in err) == (0, True)
+    code, out, err = homunculus("edit", file, "kovach-eod", secret["id"], "The butler\ndid it.", "--json")
+    assert (code, json.loads(out)) == (0, [{**secret, "text": "The butler did it."}])
+    assert "before: The vicar did it." in err
+    assert told("list", file, "kovach-eod") == [{**secret, "text": "The butler did it."}]
 
 
 def test_every_removal_can_be_undone(file: Path) -> None:
@@ -195,6 +229,9 @@ def test_every_removal_can_be_undone(file: Path) -> None:
         (("add", "kovach-eod", "  "), 3, "the text is empty"),
         (("restore", "kovach-eod", "kovach-masks-20200101T000000Z"), 1, "nothing to be found"),
         (("search", "kovach-eod"), 64, "QUERY"),
+        (("edit", "kovach-eod", "z9z9z9", "x"), 1, "nothing to be found under z9z9z9"),
+        (("edit", "kovach-eod", "z9z9z9"), 64, "TEXT"),
+        (("add", "kovach-eod", "x", "--opne"), 64, "--open"),
     ],
 )
 def test_wrong_input_says_what_would_be_right(file: Path, arguments: tuple[str, ...], code: int, says: str) -> None:

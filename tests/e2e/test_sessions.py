@@ -83,7 +83,7 @@ def test_a_session_kept_by_hand_is_told_on_the_command_line(file: Path) -> None:
     code, said, _ = homunculus("recap", file, "kovach-eod")
     assert (code, said) == (0, "Nothing has been learned yet.\n")
     assert not (file.parent / "home").exists()
-    told("add", file, "kovach-eod", "The ferry sank.", "--session", "4", "--date", "12 Oct 1925")
+    told("add", file, "kovach-eod", "The ferry sank.", "--session", "4", "--date", "12 Oct 1925", "--open")
     write(memory_of(file) / "SESSIONS.md", "- Session 4: 2026-11-27 19:00 to 2026-11-27 22:30 | 12 Oct 1925\n")
     secret = (
         "- The mayor sank it. <!-- src: keeper; session: 4; gm -->\n- Ana stole the key. <!-- session: 4; dm: x -->\n"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from homunculus.web import local
-from homunculus.web.api import broadcast, deployment, health, stream
+from homunculus.web.api import broadcast, deployment, health, memory, stream
 from homunculus.web.operation import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *deployment.OPERATIONS,
+    *memory.OPERATIONS,
     *local.OPERATIONS,
     *broadcast.OPERATIONS,
     *stream.OPERATIONS,

@@ -18,25 +18,16 @@ from homunculus.model import (
     Attempt,
     Author,
     Character,
-    Fact,
     Message,
-    Note,
     RulesetSpec,
     Span,
     Trace,
 )
 
 CONTROL = {
-    "npc reload",
-    "npc mode",
-    "npc pause",
-    "npc resume",
-    "npc as",
-    "npc remember",
-    "npc forget",
-    "npc swap",
-    "session start",
-    "session end",
+    *("npc reload", "npc mode", "npc pause", "npc resume", "npc as", "npc swap"),
+    *("npc remember", "npc forget", "npc restore", "npc pin", "npc unpin", "npc edit"),
+    *("session start", "session end"),
 }
 ANYBODY = {"npc status", "npc why", "npc memory", "npc recap", "whoami", "help"}
 
@@ -53,8 +44,6 @@ class ScriptedDesk:
     trace: Trace | None = None
     found: tuple[bool, tuple[str, ...]] = (True, ())
     full: bool = False
-    facts: tuple[Fact, ...] = (Fact("a1b2", "Ana owes Kovach three dollars."),)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
     did: list[tuple[str, object]] = field(default_factory=list)
 
     def standing(self, order: Order) -> Standing:
@@ -85,21 +74,7 @@ class ScriptedDesk:
         return Swapped("Kovach", character.title(), "kovach-eod-20261127T190000Z")
 
     def memory(self, order: Order) -> Namespace:
-        return self  # type: ignore[return-value]  # of a namespace only what commands ask for
-
-    async def search(self, query: str, conversation: str | None = None, limit: int = 10) -> tuple[Fact, ...]:
-        self.asked.append((query, conversation))
-        return tuple(fact for fact in self.facts if query in fact.text)
-
-    async def add(self, *notes: Note) -> tuple[Fact, ...]:
-        self.did += [("add", note) for note in notes]
-        return tuple(Fact("a1b2", note.text) for note in notes)
-
-    async def forget(self, fact_id: str) -> Fact:
-        if fact_id != "a1b2":
-            raise Refused(f"there is no fact {fact_id}")
-        self.did.append(("forget", fact_id))
-        return self.facts[0]
+        raise Refused("nothing is remembered on this desk")
 
 
 KOVACH = Agent(AgentSpec("kovach-eod", Character("kovach", "Kovach"), "kovach-eod"), RulesetSpec("coc7e", ""), ())
@@ -253,22 +228,6 @@ async def test_a_swap_says_who_speaks_now_and_where_the_memory_is() -> None:
     )
 
 
-async def test_memories_are_looked_up_as_they_may_be_known_there() -> None:
-    desk = ScriptedDesk()
-    assert (await typed("!npc memory dollars", desk, authority=False)).text == "a1b2: Ana owes Kovach three dollars."
-    assert desk.asked == [("dollars", ADDRESS.conversation)]
-    assert "Nothing" in (await typed("!npc memory dragons", desk)).text
-
-
-async def test_a_fact_is_added_with_who_said_it_and_where_and_taken_out_by_its_id() -> None:
-    desk = ScriptedDesk()
-    assert "a1b2: Ana paid." in (await typed("!npc remember Ana paid.", desk)).text
-    assert "Forgotten a1b2" in (await typed("!npc forget A1B2", desk)).text
-    assert desk.did == [("add", Note("Ana paid.", "Ana @ discord:keeper:7:41")), ("forget", "a1b2")]
-    with pytest.raises(Refused, match="no fact zzzz"):
-        await typed("!npc forget zzzz", desk)
-
-
 async def test_whoami_tells_the_id_that_the_file_wants() -> None:
     assert "id 42" in (await typed("!whoami", authority=False)).text
     assert "You may run control commands" in (await typed("!whoami", authority=True)).text
@@ -301,8 +260,9 @@ async def test_the_first_word_alone_explains_its_commands() -> None:
     text = (await typed("!npc")).text
     assert {line.split(" — ")[0] for line in text.splitlines()} == {
         "!npc status", "!npc why", "!npc reload", "!npc mode <mode>", "!npc pause", "!npc resume", "!npc as <text>",
-        "!npc memory <query>", "!npc remember <text>", "!npc forget <fact>", "!npc recap [version] [number]",
-        "!npc swap <character>",
+        "!npc memory <query>", "!npc remember <text>", "!npc forget <fact>", "!npc restore <fact>", "!npc pin <fact>",
+        "!npc unpin <fact>", "!npc edit <fact> <text>", "!npc swap <character>",
+        "!npc recap [version] [number]",
     }  # fmt: skip
 
 

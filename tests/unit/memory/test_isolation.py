@@ -16,7 +16,8 @@ from homunculus.interfaces import Namespace
 from homunculus.memory import sqlite
 from homunculus.memory.index import Index
 from homunculus.memory.markdown import Markdown
-from homunculus.model import Deployment, MemorySpec, Note
+from homunculus.model import Address, Agent, AgentSpec, Character, Deployment, MemorySpec, Note, RulesetSpec
+from tests.unit.commands.test_memory import Memories
 
 AGENTS = ("kovach", "kovach-eod", "kovach-eod-2", "kovach_", "k", "john", "con1", "kovach-forgotten")
 CHARACTERS = dict(zip(AGENTS, ("kovach", "kovach", "a", "b", "c", "d", "e", "f"), strict=True))
@@ -118,6 +119,44 @@ def test_no_canary_is_seen_elsewhere(indexes: dict[str, Index], tmp_path: Path) 
     for agent, index in indexes.items():
         assert index._files.facts() == everything[agent]
         index.close()
+
+
+async def test_no_command_shows_or_changes_what_is_known_elsewhere(indexes: dict[str, Index], tmp_path: Path) -> None:
+    """Whoever asks with whatever id, in whatever conversation, authority or not."""
+    chance = random.Random(20261127)
+    everything = {agent: index._files.facts() for agent, index in indexes.items()}
+    spec = MemorySpec(embeddings="off")
+    desk = Memories(
+        {agent: sqlite.build(tmp_path / "agents/bot" / agent, tmp_path / "archive/bot", spec) for agent in AGENTS}
+    )
+    played = {
+        name: Agent(AgentSpec(name, Character(name, name), name), RulesetSpec("coc7e", ""), ()) for name in AGENTS
+    }
+    for _ in range(400):
+        agent, other = chance.sample(AGENTS, 2)
+        where = Address("local", "local", "bot", chance.choice(("tavern", other)), direct=chance.random() < 0.5)
+        strange = [fact.id for fact in everything[other]] + [fact.id for fact in everything[agent] if fact.private]
+        ident, query = (
+            chance.choice(strange),
+            chance.choice((canary(other), "secret happened always knows", "a secret")),
+        )
+        line = chance.choice(
+            (f"memory {query}", f"forget {ident}", f"edit {ident} found", f"pin {ident}", f"unpin {ident}",
+             f"restore {ident}", f"restore {other}-20200101T000000Z", "recap", "recap gm")
+        )  # fmt: skip
+        said = await desk.typed(f"!npc {line}", where, authority=chance.random() < 0.5, agent=played[agent])
+        shown = (said.text + said.secret).replace(query, "")
+        assert not [foreign for foreign in set(AGENTS) - {agent} if canary(foreign) in shown], line
+        assert "a secret" not in shown, (line, where)
+    assert {agent: index._files.facts() for agent, index in indexes.items()} == everything
+    for agent, memory in desk.namespaces.items():
+        assert "a secret" in (await desk.typed("!npc memory secret", _alone_with(agent), agent=played[agent])).text
+        await memory.aclose()
+        indexes[agent].close()
+
+
+def _alone_with(agent: str) -> Address:
+    return Address("local", "local", "bot", agent, direct=True)
 
 
 async def test_an_index_that_is_a_door_into_another_is_replaced(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ async def test_what_a_slow_model_cannot_keep_up_with_is_left_out(monkeypatch: py
     for number in range(5):
         after.begin(current, replace(turn(), id=f"t{number}"))
     assert (after.left_out, current.turns) == (2, 3)
+    assert after.unremembered == {"failed": 0, "left_out": 2}
     stage.go.set()
     await after.aclose()
     assert stage.done == ["t0", "t1", "t2"]

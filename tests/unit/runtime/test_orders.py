@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from loguru import logger
 
-from homunculus.errors import NotReady, Refused
+from homunculus.errors import NotReady, Refused, Uncertain
 from homunculus.interfaces import Desk, Order, Response
-from homunculus.model import Author, Receipt, ReplySent
+from homunculus.model import Author, Message, Receipt, ReplySent
 from tests.unit.runtime.fakes import World, adapter, agent, calm, deployment, rule, running
 
 
@@ -198,6 +200,152 @@ async def test_removing_an_instance_lets_a_command_finish() -> None:
         release.set()
         await calm()
         assert posted(world) == ["done"]
+
+
+# --- what nobody else may see ---------------------------------------------------------------------------------------
+
+SECRET = "the vicar is the murderer"
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level=0, format="{message} {extra} {exception}")
+    yield lines
+    logger.remove(sink)
+
+
+async def confiding(order: Order, desk: Desk) -> Response:
+    """Say a secret; of what is asked for at length, one that takes three posts."""
+    long = "long" in order.line
+    return Response("ask in private", private="private" in order.line, secret=(f"{SECRET} " * 200 if long else SECRET))
+
+
+class Confidant:
+    """Stands before an adapter's whispers: lets some pass, and ends the others as it is told."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, passing: int, end: bool | Exception) -> None:
+        self._adapter, self._passing, self._end = world.live("discord"), passing, end
+        self._whisper = self._adapter.whisper
+        monkeypatch.setattr(self._adapter, "whisper", self)
+
+    async def __call__(self, message: Message, text: str) -> bool:
+        if self._passing:
+            self._passing -= 1
+            return await self._whisper(message, text)
+        if isinstance(self._end, Exception):
+            raise self._end
+        return self._end
+
+
+def everything_public(world: World) -> str:
+    """Return all that others can see, and all that is kept to be said."""
+    return repr((world.server("t").posts, world.server("t").edits, world.store.lines, list(world.store.outbox)))
+
+
+async def test_a_secret_is_whispered_in_all_its_parts_instead_of_the_text() -> None:
+    async with running() as world:
+        await up(world)
+        world.command = confiding
+        world.say("t", "1", "!ask")
+        await calm()
+        assert world.server("t").whispers == [("ana", SECRET)]
+        world.say("t", "1", "!ask at long length")
+        await calm()
+        assert [len(text) <= 2000 for _, text in world.server("t").whispers] == [True] * 4
+        assert "".join(text for _, text in world.server("t").whispers).count("murderer") == 201
+        assert posted(world) == []
+
+
+async def test_in_a_direct_message_a_secret_is_simply_the_answer() -> None:
+    async with running() as world:
+        await up(world)
+        world.command = confiding
+        world.overheard = True
+        owner = adapter(None, "t", authority=("ana",), dm_allowed_users=("ana",))
+        await world.apply(deployment([owner], [agent("kovach")], [rule("kovach", None, "1")], default_agent="kovach"))
+        await calm()
+        typed = world.message("t", "ana", "!ask at long length")
+        world.put(replace(typed, address=replace(typed.address, direct=True)), "t")
+        await calm()
+        assert len(posted(world)) == 3
+        assert all("murderer" in text and "ask in private" not in text for text in posted(world))
+        assert {address.direct for address, _ in world.server("t").posts} == {True}
+
+
+@pytest.mark.parametrize("line", ["!ask", "!ask private", "!ask at long length"])
+async def test_where_nothing_can_be_whispered_the_text_is_posted_and_the_secret_never(line: str) -> None:
+    async with running() as world:
+        await up(world)
+        world.command = confiding
+        world.overheard = True
+        world.say("t", "1", line)
+        await calm()
+        assert posted(world) == ["ask in private"]
+        assert world.server("t").whispers == []
+        assert "murderer" not in everything_public(world)
+
+
+async def test_on_a_platform_without_whispers_the_secret_is_never_posted() -> None:
+    async with running() as world:
+        owner = adapter(None, "t", authority=("ana",))
+        await world.apply(deployment([owner], [agent("kovach")], [rule("kovach", None, "1")]))
+        await calm()
+        world.command = confiding
+        world.say("t", "1", "!ask private")
+        await calm()
+        assert posted(world) == ["ask in private"]
+        assert "murderer" not in everything_public(world)
+
+
+async def test_where_a_secret_cannot_be_whispered_its_text_still_is_if_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as world:
+        await up(world)
+        world.command = confiding
+        real = world.live("discord").whisper
+
+        async def only_text(message: Message, text: str) -> bool:
+            return "murderer" not in text and await real(message, text)
+
+        monkeypatch.setattr(world.live("discord"), "whisper", only_text)
+        world.say("t", "1", "!ask private")
+        await calm()
+        assert world.server("t").whispers == [("ana", "ask in private")]
+        assert posted(world) == []
+
+
+async def test_the_rest_of_a_secret_that_can_be_whispered_no_longer_is_left_unsaid(
+    monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    async with running() as world:
+        await up(world)
+        world.command = confiding
+        Confidant(world, monkeypatch, 1, end=False)
+        world.say("t", "1", "!ask at long length")
+        await calm()
+        assert len(world.server("t").whispers) == 1
+        assert posted(world) == []
+        assert "murderer" not in everything_public(world)
+        assert any("left unsaid" in line for line in log)
+        assert not any("murderer" in line for line in log)
+
+
+@pytest.mark.parametrize("passing", [0, 1])
+@pytest.mark.parametrize(
+    "fault", [NotReady("later"), Refused("no"), Uncertain("who knows"), KeyError("a bug"), TimeoutError()]
+)
+async def test_a_whisper_that_fails_never_leads_to_the_secret_being_posted(
+    monkeypatch: pytest.MonkeyPatch, passing: int, fault: Exception
+) -> None:
+    async with running() as world:
+        await up(world)
+        world.command = confiding
+        Confidant(world, monkeypatch, passing, end=fault)
+        typed = world.say("t", "1", "!ask private at long length")
+        await calm()
+        assert len(world.server("t").whispers) == passing
+        assert "murderer" not in everything_public(world)
+        assert world.outcomes() == {typed.id: ["answered"]}
 
 
 # --- the desk -------------------------------------------------------------------------------------------------------

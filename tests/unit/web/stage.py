@@ -12,6 +12,7 @@ from typing import Any
 
 from homunculus.adapters.local import LocalAdapter, LocalHub, LocalPost
 from homunculus.errors import ConfigError, ConfigErrors, HomunculusError, Where
+from homunculus.interfaces import Namespace
 from homunculus.model import (
     AdapterSpec,
     AgentSpec,
@@ -33,6 +34,9 @@ from homunculus.model import (
     TurnEnded,
 )
 from homunculus.plan import Change, Plan
+from homunculus.runtime.generation import Generation
+from homunculus.runtime.holds import Holds
+from homunculus.runtime.memories import Memories
 from homunculus.runtime.state import UnsureReply
 from homunculus.runtime.store import Overrides
 from homunculus.web.app import Phase, Running, build_app
@@ -200,9 +204,13 @@ class Stage:
     may_think: asyncio.Event = field(default_factory=asyncio.Event)
     thinking: asyncio.Event = field(default_factory=asyncio.Event)  # a turn has begun
     turns: set[asyncio.Task[None]] = field(default_factory=set)
+    namespaces: dict[str, Namespace] = field(default_factory=dict)  # by agent
+    holds: Holds = field(default_factory=Holds)
+    unremembered: dict[str, int] = field(default_factory=lambda: {"failed": 0, "left_out": 0})
 
     def __post_init__(self) -> None:
         self.may_think.set()
+        self.memories = Memories(self.generation, self.holds)
         self.adapter = LocalAdapter(AdapterSpec("local"), self.hub)
 
     @property
@@ -226,7 +234,15 @@ class Stage:
             state_fault=lambda: self.state_fault,
             usage=self.read_usage,
             exhausted=lambda: tuple(self.exhausted),
+            memory=self.memories.lent,
+            changing=self.memories.changing,
+            unremembered=lambda: dict(self.unremembered),
         )
+
+    def generation(self) -> Generation:
+        generation = Generation.of(7, self.current)
+        generation.namespaces = self.namespaces
+        return generation
 
     async def read_usage(self) -> dict[str, Any]:
         return {"day": "2026-11-26", "models": [], "agents": [], "conversations": []}

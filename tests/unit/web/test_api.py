@@ -77,6 +77,7 @@ async def test_status_tells_everything_but_secrets(stage: Stage, client: httpx.A
     stage.reloads.running_equals_file, stage.reloads.errors = False, broken()
     stage.overrides["discord:42:1", "lin", "mode"] = "observe"
     stage.emit(ModelProgress("default", "fetching", 3, 9))
+    stage.unremembered.update(failed=2, left_out=1)
     answer = await client.get("/api/status")
     status = answer.json()
     assert (status["version"], status["generation"], status["running_equals_file"]) == ("0.3.0", 7, False)
@@ -102,6 +103,7 @@ async def test_status_tells_everything_but_secrets(stage: Stage, client: httpx.A
     }
     assert [agent["id"] for agent in status["agents"]] == ["kovach-eod", "lin", "brannoc", "odette"]
     assert status["models"][0]["phase"] == "fetching"
+    assert status["memory"] == {"failed": 2, "left_out": 1}
     assert "canary" not in answer.text
 
 
@@ -343,6 +345,8 @@ async def test_unknown_paths_and_methods_answer_in_the_same_form(client: httpx.A
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
     assert "GET" in wrong.headers["allow"]
+    several = await client.put("/api/memory/lin")
+    assert set(several.headers["allow"].split(", ")) == {"GET", "HEAD", "POST", "DELETE"}
     assert set(missing.json()["error"]) == {"code", "message", "details"}
 
 
@@ -369,6 +373,7 @@ async def test_the_description_lists_what_exists(client: httpx.AsyncClient) -> N
     assert set(document["paths"]) == {
         "/healthz", "/readyz", "/api/status", "/api/agents", "/api/bindings", "/api/plan", "/api/route", "/api/broadcast",
         "/api/local/{chat}/messages", "/api/events", "/api/trace/{message_id}", "/api/sign-in-link", "/api/openapi.json",
+        "/api/memory/{namespace}",
     }  # fmt: skip
     say = document["paths"]["/api/local/{chat}/messages"]["post"]
     shape = say["requestBody"]["content"]["application/json"]["schema"]
@@ -381,7 +386,8 @@ async def test_the_description_lists_what_exists(client: httpx.AsyncClient) -> N
             if path == "/api/events":
                 continue
             real = re.sub(r"\{\w+\}", "x", path)
-            assert (await client.request(method, real)).status_code not in (404, 405) or "trace" in path
+            answer = await client.request(method, real)
+            assert answer.status_code not in (404, 405) or "unknown_" in answer.json()["error"]["code"]
 
 
 async def test_a_trace_is_found_by_message_and_by_reply(stage: Stage, client: httpx.AsyncClient) -> None:
@@ -412,22 +418,25 @@ FIELDS = (
     Field("user", required=True, line=True),
     Field("text", required=True),
     Field("wait", "boolean", default=False),
+    Field("limit", "integer", least=1, most=9),
 )
 
 
-@given(st.dictionaries(st.sampled_from(["user", "text", "wait", "x"]), VALUES))
+@given(st.dictionaries(st.sampled_from(["user", "text", "wait", "limit", "x"]), VALUES))
 def test_checked_bodies_hold_exactly_what_was_declared(body: dict[str, Any]) -> None:
     """Whatever is sent, it is either refused with places or becomes exactly the declared keys with the declared types."""
     fine = (
-        set(body) <= {"user", "text", "wait"}
+        set(body) <= {"user", "text", "wait", "limit"}
         and isinstance(body.get("text"), str)
         and isinstance(body.get("user"), str)
         and body["user"].strip() != ""
         and body["user"].isprintable()
         and isinstance(body.get("wait", False), bool)
+        and type(body.get("limit", 1)) is int
+        and 1 <= body.get("limit", 1) <= 9
     )
     if fine:
-        assert check(FIELDS, body) == {"wait": False, **body}
+        assert check(FIELDS, body) == {"wait": False, "limit": None, **body}
         return
     with pytest.raises(ApiError) as refusal:
         check(FIELDS, body)
