@@ -29,6 +29,7 @@ from homunculus.interfaces import (
     Adapter,
     Backend,
     ChatModel,
+    Clock,
     Expand,
     History,
     ModelServices,
@@ -239,6 +240,7 @@ class Container(containers.DeclarativeContainer):
     reloads: providers.Dependency[Callable[[], Reloads]] = providers.Dependency()  # built around the supervisor
     swaps: providers.Dependency[Callable[[], Swapping]] = providers.Dependency()  # the same
     kept: providers.Dependency[Path] = providers.Dependency(instance_of=Path)  # for what adapters keep between runs
+    clock: providers.Object[Clock] = providers.Object(time.time)  # of what was said and learned
     macros: providers.Object[Expand] = providers.Object(expand)
 
     loader = providers.Singleton(
@@ -251,7 +253,7 @@ class Container(containers.DeclarativeContainer):
         requires=providers.Object(required_keys),
         foreign=providers.Object(read_foreign),
     )
-    hub = providers.Singleton(LocalHub)
+    hub = providers.Singleton(LocalHub, clock)
     events = providers.Singleton(EventHub)
     traces = providers.Singleton(Traces)
     # Traces before the hub: whoever waited for the end of a turn may ask for its trace at once.
@@ -272,9 +274,9 @@ class Container(containers.DeclarativeContainer):
         _factories(PLATFORMS, _BuiltAdapter, every={"kept": kept}, local={"hub": hub})
     )
     models = providers.FactoryAggregate(_factories(PROVIDERS, _BuiltModel, every={"services": services}))
-    memory = providers.FactoryAggregate(_factories(BACKENDS, _Built))
+    memory = providers.FactoryAggregate(_factories(BACKENDS, _Built, every={"clock": clock}))
     prompts = providers.Singleton(BuildPrompt, macros, providers.Object(select))
-    meter = providers.Singleton(Meter, state, providers.Object(time.time))
+    meter = providers.Singleton(Meter, state, clock)
     pipelines = providers.Factory(pipeline, prompts=prompts, meter=meter)
     namespaces = providers.Singleton(Namespaces, memory.provider)
     supervisor = providers.Singleton(
@@ -290,4 +292,5 @@ class Container(containers.DeclarativeContainer):
         traced=traces.provided.told,
         greeting=providers.Callable(partial, greeting, expand=macros),
         emit=bus.provided.emit,
+        clock=clock,
     )

@@ -340,15 +340,18 @@ class Namespace(Protocol):
         """
 
 
+class BuildMemory(Protocol):
+    """Build a namespace in its own folder. `archive` is the folder of the bot's archives; facts are learned by `clock`."""
+
+    def __call__(self, folder: Path, archive: Path, spec: MemorySpec, *, clock: Clock = ...) -> Namespace: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What an entry point of `homunculus.memory` exports. Importing it must stay cheap.
-
-    `build` takes the namespace's folder, the folder of the bot's archives, and the settings.
-    """
+    """What an entry point of `homunculus.memory` exports. Importing it must stay cheap."""
 
     name: str
-    build: Callable[[Path, Path, MemorySpec], Namespace]
+    build: BuildMemory
 
 
 # --- pipeline -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from homunculus.config.identity import Identity, identify
 from homunculus.config.load import Loaded
 from homunculus.config.redact import redacted, secret_values
 from homunculus.container import Container, folds_case
-from homunculus.interfaces import ChatModel
+from homunculus.interfaces import ChatModel, Clock
 from homunculus.logs import scrub, threshold
 from homunculus.model import AdapterSpec, Deployment, Prompt
 from homunculus.plan import Plan, plan
@@ -67,15 +67,18 @@ async def started(
     environ: Mapping[str, str] | None = None,
     strict: bool = False,
     only: Collection[str] | None = None,
+    clock: Clock = time.time,
 ) -> AsyncIterator[Program]:
     """Run a deployment for as long as the context lasts. `only` keeps the platforms named there, and no web server.
+
+    `clock` dates what is said and learned: a campaign of months can be played in a minute.
 
     Raise InUse when another process runs it, ConfigErrors when the file is invalid and nothing ran before.
     """
     identity = await asyncio.to_thread(identify, file)
     async with AsyncExitStack() as stack:
         stack.enter_context(ProcessLock(identity.data_home, identity.bot_name))
-        state = await State.open(state_path(identity.data_home, identity.bot_name))
+        state = await State.open(state_path(identity.data_home, identity.bot_name), clock=clock)
         stack.push_async_callback(state.aclose)
         program: Program
         container = Container(
@@ -84,6 +87,7 @@ async def started(
             reloads=lambda: program.reloader,
             swaps=lambda: program.swaps,
             environ=dict(os.environ if environ is None else environ),
+            clock=clock,
         )
         stack.push_async_callback(container.http().aclose)
         program = _assembled(file, identity, container, state, only)
@@ -107,7 +111,7 @@ async def started(
 def _assembled(
     file: Path, identity: Identity, container: Container, state: State, only: Collection[str] | None
 ) -> Program:
-    supervisor = container.supervisor()
+    supervisor, clock = container.supervisor(), container.clock()
     site = Site(identity, file, lambda sessions: _running(program, state, sessions), container.events().close)
     loader = container.loader()
 
@@ -125,7 +129,7 @@ def _assembled(
         site.follow(wanted.server)
 
     async def add_generation(text: str, digest: str) -> int:
-        return await state.add_generation(text, digest, time.time())
+        return await state.add_generation(text, digest, clock())
 
     async def last_generation() -> tuple[int, str] | None:
         kept = await state.generations()

@@ -6,28 +6,29 @@ Importing this imports no database and no model: each is imported when a namespa
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from homunculus.interfaces import Backend, Namespace
+from homunculus.interfaces import Backend, Clock, Namespace
 from homunculus.model import MemorySpec
 
 
-def _none(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+def _none(folder: Path, archive: Path, spec: MemorySpec, *, clock: Clock = time.time) -> Namespace:
     from homunculus.memory.keeping import Forgetful
 
-    return Forgetful(folder, archive, spec)
+    return Forgetful(folder, archive, spec, clock)
 
 
-def _sqlite(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+def _sqlite(folder: Path, archive: Path, spec: MemorySpec, *, clock: Clock = time.time) -> Namespace:
     from homunculus.memory.sqlite_namespace import SqliteNamespace
 
-    return SqliteNamespace(folder, archive, spec)
+    return SqliteNamespace(folder, archive, spec, clock)
 
 
-def _qmd(folder: Path, archive: Path, spec: MemorySpec) -> Namespace:
+def _qmd(folder: Path, archive: Path, spec: MemorySpec, *, clock: Clock = time.time) -> Namespace:
     from homunculus.memory.qmd_namespace import QmdNamespace
 
-    return QmdNamespace(folder, archive, spec)
+    return QmdNamespace(folder, archive, spec, clock)
 
 
 none = Backend("none", _none)

@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-VERSION = 2
+VERSION = 3
 BUSY_MS = 5_000
 
 _TABLES = """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from homunculus.errors import Refused
+from homunculus.interfaces import Clock
 from homunculus.memory import lines
 from homunculus.memory.markdown import Markdown
 from homunculus.model import Fact, MemorySpec, Note, Session
@@ -19,8 +21,8 @@ T = TypeVar("T")
 class Keeper:
     """A namespace's files behind the loop: each call blocks a thread, never the conversations."""
 
-    def __init__(self, folder: Path, archive: Path, spec: MemorySpec) -> None:
-        self.spec, self.files = spec, Markdown(folder, archive)
+    def __init__(self, folder: Path, archive: Path, spec: MemorySpec, clock: Clock = time.time) -> None:
+        self.spec, self.files = spec, Markdown(folder, archive, clock)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.files.name}>"

@@ -32,6 +32,8 @@ _BREAKS = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f]")
 _HALF = re.compile(r"[\ud800-\udfff]")  # a byte that is no UTF-8, or half a character of another program's
 _RESERVED = re.compile(r"[%;<>]")
+# Chinese and Japanese part no words: a comma more or less between two characters says nothing.
+_UNSPACED = re.compile(r"(?<=[\u3040-\u30ff\u3400-\u9fff]) (?=[\u3040-\u30ff\u3400-\u9fff])")
 _TORN = "torn"
 _PLAIN = "noted"
 
@@ -80,7 +82,7 @@ def learned(ident: str, note: Note, time: float, file: str) -> Fact:
 
 def likeness(text: str) -> str:
     """Return what two texts have in common that say the same in the same words."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+    return _UNSPACED.sub("", " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())))
 
 
 def new_id(taken: Container[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import time
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
@@ -17,6 +18,7 @@ from pathlib import Path
 from loguru import logger
 
 from homunculus.errors import HomunculusError, NotReady, Refused
+from homunculus.interfaces import Clock
 from homunculus.memory import disk, ranking, words
 from homunculus.memory.index import Index, remembered
 from homunculus.memory.keeping import Keeper, merged
@@ -31,8 +33,8 @@ _PROGRAM, _WORDS = 2.0, 1.0  # weights
 class QmdNamespace(Keeper):
     """One namespace with its own XDG pair under `qmd/`."""
 
-    def __init__(self, folder: Path, archive: Path, spec: MemorySpec) -> None:
-        super().__init__(folder, archive, spec)
+    def __init__(self, folder: Path, archive: Path, spec: MemorySpec, clock: Clock = time.time) -> None:
+        super().__init__(folder, archive, spec, clock)
         self._index = Index(folder / "index.sqlite", self.files, None)
         self._qmd = Qmd(folder / "qmd", spec.qmd)
         # All the mutable state:

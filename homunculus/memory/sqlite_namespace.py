@@ -9,6 +9,7 @@ from pathlib import Path
 from loguru import logger
 
 from homunculus.errors import HomunculusError
+from homunculus.interfaces import Clock
 from homunculus.memory import embed
 from homunculus.memory.index import Index
 from homunculus.memory.keeping import Keeper, merged
@@ -21,8 +22,8 @@ _LOOK_SECONDS = 0.5  # how old the knowledge may be that there is nothing at all
 class SqliteNamespace(Keeper):
     """One namespace. Nothing is open, and next to nothing held, until it is asked."""
 
-    def __init__(self, folder: Path, archive: Path, spec: MemorySpec) -> None:
-        super().__init__(folder, archive, spec)
+    def __init__(self, folder: Path, archive: Path, spec: MemorySpec, clock: Clock = time.time) -> None:
+        super().__init__(folder, archive, spec, clock)
         wanted = spec.embeddings == "auto" and embed.embedder.present
         self._index = Index(folder / "index.sqlite", self.files, embed.embedder if wanted else None)
         # All the mutable state:

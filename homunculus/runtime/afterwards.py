@@ -49,6 +49,11 @@ class Afterwards:
 
         task.add_done_callback(ended)
 
+    async def settled(self) -> None:
+        """Wait until nothing is under way."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
     @property
     def unremembered(self) -> dict[str, int]:
         """Return the counts since the start, as the status shows them."""

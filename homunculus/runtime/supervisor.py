@@ -193,6 +193,10 @@ class Supervisor:
         leaving = sorted((r for r in self._retired if r.key not in self._runners), key=lambda runner: runner.key)
         return tuple(self._status(runner) for runner in (*self._runners.values(), *leaving))
 
+    async def settled(self) -> None:
+        """Wait until what the turns left to be done aside is done: what they taught is remembered then."""
+        await self._after.settled()
+
     # -- what it says unasked
 
     async def send(self, key: str, target: str, text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from tests.bench import footing, memory, routing, saves, talk
+from tests.bench import footing, memory, quality, routing, saves, talk
 from tests.bench.report import Figure, machine, say
 from tests.bench.stage import Run
 
@@ -28,6 +28,7 @@ ROWS: dict[str, Callable[[Run], Awaitable[list[Figure]]]] = {
     "saves": saves.save_to_live,
     "growth": talk.growth,
     "recall": memory.memories,
+    "quality": quality.quality,
 }
 
 

@@ -101,3 +101,17 @@ def test_what_cannot_be_a_fact_is_refused_with_the_remedy() -> None:
         lines.worth(Note("\x00 \n"))
     with pytest.raises(Refused, match="make several of it"):
         lines.worth(Note("x" * 4_001))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("知府十五那天带六十个兵过镇。", "知府十五那天，带六十个兵过镇", True),
+        ("知府十五那天带六十个兵过镇。", "知府十五那天带六百个兵过镇。", False),
+        ("灯塔、キーパーは消えた", "灯塔キーパーは消えた。", True),
+        ("Ana owes him a part.", "Ana owes him apart.", False),
+        ("Ana owes Kovach, three dollars", "ana owes Kovach three dollars!", True),
+    ],
+)
+def test_punctuation_makes_no_other_fact_in_any_language(one: str, other: str, alike: bool) -> None:
+    assert (lines.likeness(one) == lines.likeness(other)) is alike
