@@ -49,7 +49,7 @@ def chinese(text: str) -> bool:
 
 
 def pairs(name: str) -> tuple[Pair, ...]:
-    """Read a set: `questions`, on which the constants of the ranking were chosen, or `held_out`, which they never saw."""
+    """Read a set: `questions` and `more`, on which the constants of the ranking were chosen, or `held_out`: never seen."""
     return tuple(Pair(**pair) for pair in json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
 
 

@@ -7,7 +7,7 @@ that is missing, damaged or of another version is built anew; where none can be 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Rows = database.Rows
 
-_LEAST = 0.18  # of likeness (cosine): what has nothing to do with a question lies below, see tests/data/memory
 _SHARE = 0.8  # of the best match's weight that another match by words needs beside matches by meaning
 _RANKED, _RANKED_ALONE = 300, 1_000_000  # facts that a query by words ranks at most: beside one by meaning, and alone
 _CANDIDATES = 50  # of each order, at least
-_ASKS = "?？ \n"  # at the end of a question: facts have none, and it alone likens a question to other questions
 _AT_ONCE = 16  # facts that are embedded before a search answers; more are embedded aside
 _BATCH = 8  # texts that are embedded at a time, so that a question never waits long
 
@@ -302,29 +300,30 @@ class Index:
     def _search(
         self, query: str, conversation: str | None, limit: int, candidates: int = _CANDIDATES
     ) -> tuple[Fact, ...]:
-        semantic = self._by_meaning(query, conversation, candidates)
-        lexical = self._by_words(query, conversation, candidates, alone=not semantic)
-        found = {*lexical, *semantic}
-        marks = ",".join(map(str, found))
+        lexical = self._by_words(query, conversation, candidates)
+        likeness = self._by_meaning(query, conversation, candidates, lexical)
+        marks = ",".join(map(str, {*lexical, *likeness}))
         rows = {row[0]: row[1:] for row in self._query(f"SELECT row, key, {_FACT} FROM facts WHERE row IN ({marks})")}
         scores = ranking.fused(
             (
-                (ranking.LEXICAL, ranking.in_order(lexical)),
-                (ranking.SEMANTIC, ranking.in_order(semantic)),
                 (ranking.RECENT, ranking.by_time({row: fact[3] for row, fact in rows.items()})),
                 (ranking.IN_WORLD, ranking.by_world({row: (fact[6], fact[5]) for row, fact in rows.items()})),
             )
         )
+        for row in rows:
+            alike = likeness.get(row, ranking.UNKNOWN if self._embedder is not None else 0.0)
+            scores[row] = scores.get(row, 0.0) + alike + ranking.WORDS * lexical.get(row, 0.0)
         unique: dict[bytes, Fact] = {}
-        for row, score in scores.items():
+        for row, score in sorted(scores.items(), key=lambda pair: -pair[1]):
             unique.setdefault(rows[row][0], _fact(rows[row][1:], score))
         return tuple(unique.values())[:limit]
 
-    def _by_words(self, query: str, conversation: str | None, candidates: int, *, alone: bool) -> list[int]:
-        most, share = (_RANKED_ALONE, 0.0) if alone else (_RANKED, _SHARE)
+    def _by_words(self, query: str, conversation: str | None, candidates: int) -> dict[int, float]:
+        """Return the facts that share telling words with a query, and how much that says (bm25), best first."""
+        most, share = (_RANKED_ALONE, 0.0) if self._embedder is None else (_RANKED, _SHARE)
         asked = words.asked(query, lambda part: self._matching(part, most), most)
         if not asked:
-            return []
+            return {}
         rows = self._query(
             f"SELECT row, words.rank FROM words JOIN facts ON row = words.rowid WHERE words MATCH :asked AND {_SEEN} "
             "ORDER BY words.rank LIMIT :candidates",
@@ -333,18 +332,22 @@ class Index:
             where=conversation,
         )
         # Ranks are negative, the best is the least: what shares only a common word with the question is no match.
-        return [row for row, rank in rows if rank <= rows[0][1] * share]
+        return {row: -rank for row, rank in rows if rank <= rows[0][1] * share}
 
     def _matching(self, part: str, most: int) -> int:
         counted = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH :part LIMIT :most)"
         return int(self._query(counted, part=part, most=most + 1)[0][0])
 
-    def _by_meaning(self, query: str, conversation: str | None, candidates: int) -> list[int]:
+    def _by_meaning(
+        self, query: str, conversation: str | None, candidates: int, lexical: Collection[int]
+    ) -> dict[int, float]:
+        """Return how like the query those facts are that have to do with it, and those that share words with it."""
         if self._embedder is None or not query.strip() or not self._query("SELECT 1 FROM facts LIMIT 1"):
-            return []
+            return {}
         if 0 < self._pending() <= _AT_ONCE:
             self._embed(_AT_ONCE)
-        return self._loaded().nearest(self._embedder([query.rstrip(_ASKS)])[0], conversation, candidates, _LEAST)
+        nearest, named = self._loaded().nearest(self._embedder([query])[0], conversation, candidates, lexical)
+        return named | ranking.meant(nearest)
 
 
 def remembered(always: Sequence[Fact], fitting: Sequence[Fact], limit: int) -> tuple[Fact, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -140,7 +139,7 @@ class QmdNamespace(Keeper):
 
 def keywords(query: str, *, by_meaning: bool) -> Lines:
     """Return what the program is asked: the telling words, each alone, and the whole question where it has models."""
-    telling = [word for word in dict.fromkeys(re.findall(r"\w+", query.casefold())) if word not in words.COMMON]
+    telling = [word for word in dict.fromkeys(words.parts(query)) if word not in words.COMMON]
     lines = [("lex", word) for word in telling[-_KEYWORDS:]]
     if by_meaning and lines:
         lines.append(("vec", " ".join(query.split())))

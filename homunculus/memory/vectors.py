@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,17 +34,23 @@ class Vectors:
         self._rows[begin:end] = rows
         self._private += private
 
-    def nearest(self, vector: Matrix, conversation: str | None, limit: int, least: float) -> list[int]:
-        """Return the rows that point most the same way, best first; none below `least`, none of another's direct message."""
+    def nearest(
+        self, vector: Matrix, conversation: str | None, limit: int, also: Collection[int] = ()
+    ) -> tuple[dict[int, float], dict[int, float]]:
+        """Return how much rows point the same way (cosine): the `limit` that do most, best first, and those named in `also`.
+
+        None of another's direct message is among the former; who names a row may see it.
+        """
         if not len(self):
-            return []
+            return {}, {}
         likeness = self._matrix[: len(self)] @ vector
-        found: list[int] = []
+        found: dict[int, float] = {}
         wanted = min(4 * limit, len(self))
         best = np.argpartition(-likeness, wanted - 1)[:wanted]
         for place in best[np.argsort(-likeness[best])].tolist():
-            if likeness[place] < least or len(found) == limit:
+            if len(found) == limit:
                 break
             if conversation is None or self._private[place] in ("", conversation):
-                found.append(int(self._rows[place]))
-        return found
+                found[int(self._rows[place])] = float(likeness[place])
+        named = np.flatnonzero(np.isin(self._rows[: len(self)], list(also))).tolist() if also else ()
+        return found, {int(self._rows[place]): float(likeness[place]) for place in named}

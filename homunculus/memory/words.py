@@ -36,6 +36,17 @@ def indexed(text: str) -> str:
     return " ".join(words(text))
 
 
+def parts(text: str) -> list[str]:
+    """Return the words of a text for an index that knows no Chinese or Japanese: neighbours of such a script as pairs."""
+    met = words(text)
+    alone = [_ONE_ALONE.fullmatch(word) is not None for word in met] + [False]
+    return [
+        f"{word}{met[place + 1]}" if alone[place] else word
+        for place, word in enumerate(met)
+        if not alone[place] or alone[place + 1]
+    ]
+
+
 def asked(text: str, rows: Callable[[str], int], most: int) -> str:
     """Return the index's query for a text: any of its telling words, neighbours of a script without spaces as pairs too.
 

@@ -20,7 +20,11 @@ from tests.quality import DEPTH, Ask, Found, Pair, asked, pairs, split
 
 Engine = Callable[[Path, tuple[Pair, ...]], AbstractAsyncContextManager[Ask]]
 
-SETS: Mapping[str, str] = {"questions": "the tuned set", "held_out": "the held-out set"}
+SETS: Mapping[str, str] = {
+    "questions": "the first set",
+    "more": "the second set",
+    "held_out": "the held-out set",
+}
 SECONDS = 60.0
 
 

@@ -134,3 +134,8 @@ def test_a_question_becomes_keywords_a_line_each() -> None:
     question = 'Who is --help "the" Lamp?'
     assert keywords(question, by_meaning=False) == [("lex", "help"), ("lex", "lamp")]
     assert keywords(question, by_meaning=True) == [("lex", "help"), ("lex", "lamp"), ("vec", question)]
+
+
+def test_a_question_without_spaces_is_asked_by_pairs() -> None:
+    asked = keywords("灯塔看守人去哪里了, Ana?", by_meaning=False)
+    assert asked == [("lex", part) for part in ("塔看", "看守", "守人", "人去", "去哪", "哪里", "里了", "ana")]

@@ -1,7 +1,7 @@
-"""Facts are found by questions in other words and in other languages, judged on two checked-in sets.
+"""Facts are found by questions in other words and in other languages, judged on three checked-in sets.
 
-The constants of the fusion (homunculus/memory/ranking.py, index.py) were chosen on the first set: it guards them, no more.
-Nothing was ever chosen on the second: constants that fit the first set better and lose there are worse, whatever it says.
+The constants of the ranking (homunculus/memory/ranking.py, index.py) were chosen on the first two: those guard them, no more.
+Nothing was ever chosen on the third: constants that fit the others better and lose there are worse, whatever those say.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from homunculus.memory import sqlite
 from homunculus.model import MemorySpec, Note
 from tests.quality import DEPTH, Found, Pair, asked, chinese, pairs, split
 
-TUNED, HELD_OUT = pairs("questions"), pairs("held_out")
+TUNED, MORE, HELD_OUT = pairs("questions"), pairs("more"), pairs("held_out")
 
 
 @asynccontextmanager
@@ -46,9 +46,15 @@ async def test_nine_of_ten_paraphrases_find_their_fact_among_the_first_three(tmp
 
 
 async def test_questions_that_no_constant_was_chosen_on_find_their_fact_too(tmp_path: Path) -> None:
-    found = await measured(tmp_path, HELD_OUT)  # hit@3 0.77 and MRR 0.60 when it was written
-    assert found.hit(3) >= 0.67
-    assert found.reciprocal >= 0.5
+    found = await measured(tmp_path, HELD_OUT)  # hit@3 0.65 and MRR 0.60 when it was written
+    assert found.hit(3) >= 0.6
+    assert found.reciprocal >= 0.55
+
+
+async def test_what_fits_one_set_of_stories_fits_another(tmp_path: Path) -> None:
+    found = await measured(tmp_path, MORE)
+    assert found.hit(3) >= 0.85
+    assert found.reciprocal >= 0.65
 
 
 async def test_meaning_finds_at_least_twice_what_words_alone_find(tmp_path: Path) -> None:
@@ -57,13 +63,13 @@ async def test_meaning_finds_at_least_twice_what_words_alone_find(tmp_path: Path
     assert by_meaning.hit(3) >= 2 * by_words.hit(3) > 0
 
 
-def test_both_sets_ask_in_english_in_chinese_and_across() -> None:
-    for wanted, least in ((TUNED, 60), (HELD_OUT, 40)):
+def test_every_set_asks_in_english_in_chinese_and_across() -> None:
+    for wanted, least in ((TUNED, 60), (MORE, 40), (HELD_OUT, 60)):
         assert len(wanted) >= least
-        assert sum(chinese(pair.question) for pair in wanted) >= len(wanted) / 3
+        assert sum(chinese(pair.question) for pair in wanted) >= len(wanted) // 3
         assert sum(pair.language == "across languages" for pair in wanted) >= 6
-    known = {text for pair in TUNED for text in (pair.fact, pair.question)}
-    assert not known & {text for pair in HELD_OUT for text in (pair.fact, pair.question)}
+    texts = [text for wanted in (TUNED, MORE, HELD_OUT) for pair in wanted for text in (pair.fact, pair.question)]
+    assert len(set(texts)) == len(texts)
 
 
 def test_a_found_place_is_counted_once_and_a_missing_one_not_at_all() -> None:
