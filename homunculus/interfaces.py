@@ -509,7 +509,10 @@ class Desk(Protocol):
         """
 
     def memory(self, order: Order) -> Namespace:
-        """Return the NPC's own memory, to be asked as from that conversation. Raises Refused."""
+        """Return the NPC's own memory, to be asked as from that conversation, never to be changed. Raises Refused."""
+
+    def tended(self, order: Order) -> AbstractAsyncContextManager[Namespace]:
+        """Lend the NPC's own memory to change it; it is not swapped away for the length of the context. Raises Refused."""
 
 
 class ChatCommands(Protocol):

@@ -26,7 +26,6 @@ from homunculus.logs import scrub, threshold
 from homunculus.model import AdapterSpec, Deployment, Prompt
 from homunculus.plan import Plan, plan
 from homunculus.runtime.lock import ProcessLock, RunFile, state_path
-from homunculus.runtime.memories import Memories
 from homunculus.runtime.outcome import Outcome
 from homunculus.runtime.probe import Probe, ask
 from homunculus.runtime.reload import Reloader
@@ -176,7 +175,6 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
     """Say to the web part what it may see and do."""
     supervisor, reloader, container = program.supervisor, program.reloader, program.container
     meter = container.meter()
-    memories = Memories(lambda: supervisor.current, supervisor.holds)
 
     async def planned(text: str | None) -> Plan:
         return await asyncio.to_thread(_planned, program, text)
@@ -203,8 +201,8 @@ def _running(program: Program, state: State, sessions: Sessions) -> Running:
         state_fault=lambda: state.fault,
         usage=lambda: meter.report(supervisor.applied.models),
         exhausted=lambda: meter.exhausted(supervisor.applied.models),
-        memory=memories.lent,
-        changing=memories.changing,
+        memory=supervisor.memories.lent,
+        changing=supervisor.memories.changing,
         unremembered=lambda: supervisor.after.unremembered,
     )
 

@@ -40,42 +40,44 @@ async def remember(order: Order, arguments: Arguments, desk: Desk) -> str | Resp
     private = address.conversation if address.direct else ""
     source = f"{message.author.name} @ {address.label or address.conversation}"
     note = Note(arguments["text"], source, private=private, gm=True, said=message.time)
-    (fact,) = await desk.memory(order).add(note)
+    async with desk.tended(order) as memory:
+        (fact,) = await memory.add(note)
     return _done(order, "Remembered", fact)
 
 
 async def forget(order: Order, arguments: Arguments, desk: Desk) -> str | Response:
     """Take a fact out; it can be brought back."""
-    memory = desk.memory(order)
-    fact = await memory.forget((await _meant(order, arguments, memory)).id)
+    async with desk.tended(order) as memory:
+        fact = await memory.forget((await _meant(order, arguments, memory)).id)
     return _done(order, "Forgotten", fact, hint=f"!npc restore {fact.id} brings it back.")
 
 
 async def restore(order: Order, arguments: Arguments, desk: Desk) -> str | Response:
     """Bring a forgotten fact back. Whole archives are the command line's."""
-    memory = desk.memory(order)
-    fact = _found(order, arguments, reversed(await memory.forgotten()), "was forgotten here")  # the last one comes back
-    await memory.restore(fact.id)
+    async with desk.tended(order) as memory:
+        # Of two of one id the last one comes back.
+        fact = _found(order, arguments, reversed(await memory.forgotten()), "was forgotten here")
+        await memory.restore(fact.id)
     return _done(order, "Remembered again", fact)
 
 
 async def pin(order: Order, arguments: Arguments, desk: Desk) -> str | Response:
     """Have a fact in mind always."""
-    memory = desk.memory(order)
-    return _done(order, "Pinned", await memory.pin((await _meant(order, arguments, memory)).id))
+    async with desk.tended(order) as memory:
+        return _done(order, "Pinned", await memory.pin((await _meant(order, arguments, memory)).id))
 
 
 async def unpin(order: Order, arguments: Arguments, desk: Desk) -> str | Response:
     """Have a fact in mind only where it fits, as any other."""
-    memory = desk.memory(order)
-    return _done(order, "Unpinned", await memory.pin((await _meant(order, arguments, memory)).id, pinned=False))
+    async with desk.tended(order) as memory:
+        return _done(order, "Unpinned", await memory.pin((await _meant(order, arguments, memory)).id, pinned=False))
 
 
 async def edit(order: Order, arguments: Arguments, desk: Desk) -> str | Response:
     """Put other words in a fact's place; who may be shown it stays as it was."""
-    memory = desk.memory(order)
-    before = await _meant(order, arguments, memory)
-    return _done(order, "Edited", await memory.amend(before.id, arguments["text"]), before=before.text)
+    async with desk.tended(order) as memory:
+        before = await _meant(order, arguments, memory)
+        return _done(order, "Edited", await memory.amend(before.id, arguments["text"]), before=before.text)
 
 
 async def _meant(order: Order, arguments: Arguments, memory: Namespace) -> Fact:

@@ -9,7 +9,8 @@ from homunculus.interfaces import Desk, Order
 
 async def start(order: Order, arguments: Arguments, desk: Desk) -> str:
     """Begin the next session of the NPC that answers here."""
-    session = await desk.memory(order).begin_session(order.message.time, arguments["date"])
+    async with desk.tended(order) as memory:
+        session = await memory.begin_session(order.message.time, arguments["date"])
     return (
         f"Session {session.number} has begun{_on(session.date)}. {_name(order)} keeps what it learns under that number."
     )
@@ -17,7 +18,8 @@ async def start(order: Order, arguments: Arguments, desk: Desk) -> str:
 
 async def end(order: Order, arguments: Arguments, desk: Desk) -> str:
     """End the session that runs."""
-    session = await desk.memory(order).end_session(order.message.time, arguments["date"])
+    async with desk.tended(order) as memory:
+        session = await memory.end_session(order.message.time, arguments["date"])
     return f"Session {session.number} is over{_on(session.until)}. !npc recap tells what {_name(order)} learned in it."
 
 

@@ -5,7 +5,8 @@ Owns no state: it asks the supervisor's parts anew each time, so a reload needs 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from homunculus.interfaces import Mode, Namespace, Order, Standing, Swapped
 from homunculus.model import Agent, Message, Trace
 from homunculus.runtime.generation import Generation
 from homunculus.runtime.holds import Holds
+from homunculus.runtime.memories import Memories
 from homunculus.runtime.outcome import Outcome
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.runner import Runner
@@ -48,6 +50,7 @@ class RunningDesk:
     reloads: Callable[[], Reloads]
     swaps: Callable[[], Swapping]
     holds: Holds
+    memories: Memories
     traced: Traced
 
     def standing(self, order: Order) -> Standing:
@@ -106,6 +109,14 @@ class RunningDesk:
         if memory is None:
             raise Refused(f"{agent.id} has no memory")
         return memory
+
+    @asynccontextmanager
+    async def tended(self, order: Order) -> AsyncIterator[Namespace]:
+        """Lend the agent's own memory to change it, one at a time."""
+        name = _agent(order).spec.namespace
+        async with self.memories.changing(name):
+            with self.memories.lent(name) as memory:
+                yield memory
 
 
 def _agent(order: Order) -> Agent:

@@ -1,4 +1,4 @@
-"""What the running agents remember, for who tends it from outside their conversations. Owns one lock for each namespace.
+"""What the running agents remember, for a command or the API that tends it. Owns one lock for each namespace.
 
 Never reads or writes a fact. What is lent is closed by no reload, and what is changed is not swapped away meanwhile.
 """

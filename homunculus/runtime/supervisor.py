@@ -38,6 +38,7 @@ from homunculus.runtime.desk import Reloads, RunningDesk, Swapping, Traced
 from homunculus.runtime.generation import BuildModel, BuildNamespace, Generation, Preparation
 from homunculus.runtime.greet import Greetings, Words
 from homunculus.runtime.holds import Holds
+from homunculus.runtime.memories import Memories
 from homunculus.runtime.orders import SPEAKER, Orders
 from homunculus.runtime.overrides import Overrides
 from homunculus.runtime.post import Post
@@ -105,6 +106,7 @@ class Supervisor:
         self._greetings = Greetings(state, self._sending, greeting)
         pipeline = build_pipeline(state, post)
         self.holds = Holds()
+        self.memories = Memories(lambda: self._generation, self.holds)
         self._after = Afterwards(pipeline.after, self.holds)
         desk = RunningDesk(
             current=lambda: self._generation,
@@ -114,6 +116,7 @@ class Supervisor:
             reloads=reloads,
             swaps=swaps,
             holds=self.holds,
+            memories=self.memories,
             traced=traced,
         )
         self._turns = Turns(
@@ -159,11 +162,6 @@ class Supervisor:
     def generation(self) -> int:
         """Return the number of the running generation; 0 before the first `apply`."""
         return self._generation.number
-
-    @property
-    def current(self) -> Generation:
-        """Return the generation that runs now; whoever uses what it borrowed does so while it is `in_use`."""
-        return self._generation
 
     @property
     def after(self) -> Afterwards:

@@ -6,6 +6,7 @@ What may be shown is decided here by which canary a text holds, never by asking 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -35,6 +36,10 @@ class Memories:
     def memory(self, order: Order) -> Namespace:
         assert order.agent is not None
         return self.namespaces[order.agent.id]
+
+    @asynccontextmanager
+    async def tended(self, order: Order) -> AsyncIterator[Namespace]:
+        yield self.memory(order)
 
     async def typed(self, text: str, where: Address = TABLE, *, authority: bool = True, agent: Agent = KOVACH) -> Response:  # fmt: skip
         message = Message("1", where, Author("42", "Ana"), text, time=AT)

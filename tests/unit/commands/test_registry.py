@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -75,6 +77,10 @@ class ScriptedDesk:
 
     def memory(self, order: Order) -> Namespace:
         raise Refused("nothing is remembered on this desk")
+
+    @asynccontextmanager
+    async def tended(self, order: Order) -> AsyncIterator[Namespace]:
+        yield self.memory(order)
 
 
 KOVACH = Agent(AgentSpec("kovach-eod", Character("kovach", "Kovach"), "kovach-eod"), RulesetSpec("coc7e", ""), ())

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from homunculus.errors import NotReady
+from homunculus.interfaces import Desk, Order, Response
 from homunculus.runtime.holds import Holds
 from tests.unit.runtime.fakes import adapter, agent, calm, deployment, rule, running
 
@@ -85,3 +86,25 @@ async def test_a_turn_within_a_turn_counts_as_speaking() -> None:
         assert not held.is_set()
     await holding
     assert held.is_set()
+
+
+async def test_what_is_changed_by_command_is_not_swapped_away() -> None:
+    did: list[str] = []
+
+    async def remember(order: Order, desk: Desk) -> Response:
+        async with desk.tended(order):
+            did.append("changed")
+        return Response("done")
+
+    async with running() as world:
+        await world.supervisor.apply(ONE)
+        await calm()
+        world.command = remember
+        async with world.supervisor.holds.held("kovach", 30):
+            world.say("t", "1", "!remember")
+            world.say("t", "3", "!remember")
+            await calm()
+            assert did == ["changed"]  # the other agent's
+            did.append("swapped")
+        await calm()
+        assert did == ["changed", "swapped", "changed"]
