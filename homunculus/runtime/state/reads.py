@@ -13,6 +13,7 @@ import apsw
 from homunculus.model import Address, HistoryLine, Message, Reply
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, message_of
 from homunculus.runtime.state.tables import scalar
+from homunculus.runtime.state.tails import Row
 from homunculus.runtime.store import Mark, OverrideKey, Overrides
 
 DISORDER_SECONDS = 10.0  # no platform promises that messages of one moment arrive in their order
@@ -24,7 +25,7 @@ def _rows(connection: apsw.Connection, sql: str, **bindings: object) -> list[Any
 
 
 RECENT = """
-SELECT json_group_array(json_array(id, author, text, time, speaker) ORDER BY seq) FROM (
+SELECT json_group_array(json_array(seq, id, author, text, time, speaker) ORDER BY seq) FROM (
     SELECT seq, id, author, text, time, speaker FROM history
     WHERE conversation = :conversation AND agent_id = :agent AND seq < coalesce(
         (SELECT seq FROM inbox WHERE conversation = :before_conversation AND id = :before_id), 9223372036854775807
@@ -36,8 +37,8 @@ SELECT json_group_array(json_array(id, author, text, time, speaker) ORDER BY seq
 
 def recent(
     connection: apsw.Connection, conversation: str, agent_id: str, limit: int, before: tuple[str, str] | None
-) -> tuple[HistoryLine, ...]:
-    """Return the newest lines of one agent's history, oldest first; `before` is the key of a message."""
+) -> tuple[Row, ...]:
+    """Return the newest lines of one agent's history and their places, oldest first; `before` is the key of a message."""
     before_conversation, before_id = before or (None, None)
     found = _rows(
         connection,
@@ -48,7 +49,7 @@ def recent(
         before_conversation=before_conversation,
         before_id=before_id,
     )
-    return tuple(HistoryLine(*line) for line in found)
+    return tuple((seq, HistoryLine(*line)) for seq, *line in found)
 
 
 TRANSCRIPT = """

@@ -28,6 +28,7 @@ from homunculus.runtime.state import reads, swaps, writes
 from homunculus.runtime.state.commit import Commit, answer
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
 from homunculus.runtime.state.tables import Damaged, connect, connect_reader, told_as
+from homunculus.runtime.state.tails import SPARE, Tails
 from homunculus.runtime.state.usage import Spend, of_day
 from homunculus.runtime.state.worker import Worker
 from homunculus.runtime.store import UNHEARD, Mark, OverrideKey, Overrides, PendingSwap
@@ -57,6 +58,7 @@ class State:
         self._reads = Worker("state-reader", answer)
         self._seen: dict[writes.Key, None] = {}  # oldest first
         self._seq = count(1)
+        self._tails = Tails()
         self._pending: dict[str, dict[asyncio.Future[Any], str | None]] = {}  # writes to a history → message recorded
         self._grown: Counter[str] = Counter()  # lines added to each conversation since it was pruned
         self._since_prune = 0
@@ -123,9 +125,18 @@ class State:
         author, text = message.author.name, shown_text(message)
         stored = sparse(message)
         row = dumps([seq, conversation, id_, agent_id, message.time or now, now, stored, author, text])
-        job = writes.Record(seq, row)
+        line = HistoryLine(id_, clean(author), clean(text), float(message.time or now))
+
+        def written(fresh: bool) -> None:
+            if fresh and agent_id != UNHEARD:
+                self._tails.heard(conversation, agent_id, (seq, line))
+
         fresh: bool = await self._write(
-            job, conversation, id_, failed=partial(self._seen.pop, (conversation, id_), None)
+            writes.Record(seq, row),
+            conversation,
+            id_,
+            written=written,
+            failed=partial(self._seen.pop, (conversation, id_), None),
         )
         self._count(conversation, 1)
         return fresh
@@ -134,10 +145,10 @@ class State:
         """Update (kind `edited`) or remove (kind `deleted`) the stored message and its history line, if there is one."""
         key = _key(message)
         if message.kind == "deleted":
-            await self._write(writes.Delete(key, dumps([*key, self._clock()])), key[0])
+            job: object = writes.Delete(key, dumps([*key, self._clock()]))
         else:
-            row = dumps([*key, message.text, message.attachments, shown_text(message)])
-            await self._write(writes.Edit(key, row), key[0])
+            job = writes.Edit(key, dumps([*key, message.text, message.attachments, shown_text(message)]))
+        await self._write(job, key[0], written=lambda _: self._tails.drop(key[0]))
 
     async def settle(self, messages: Sequence[Message], outcome: str, reason: str = "") -> None:
         """End the inbox rows of messages that get no reply; one that was answered stays answered."""
@@ -166,16 +177,22 @@ class State:
         reply_id = replies[0].id if replies else None
         outcome = "answered" if replies else "silent"
         keys = [_key(message) for message in messages]
+        done = tuple((key, dumps([*key, outcome, reply_id, now, agent_id, next(self._seq)])) for key in keys)
+        heard = replies if agent_id != UNHEARD else ()
+        rows = [(next(self._seq), _line(reply, agent_id, now)) for reply in heard]
         job = writes.Finish(
             turn_id=clean(turn_id),
-            done=tuple((key, dumps([*key, outcome, reply_id, now, agent_id, next(self._seq)])) for key in keys),
-            lines=tuple(
-                dumps([next(self._seq), conversation, agent_id, r.id, r.author, r.text, now])
-                for r in (replies if agent_id != UNHEARD else ())
-            ),
+            done=done,
+            lines=tuple(dumps([seq, conversation, agent_id, r.id, r.author, r.text, now]) for seq, r in rows),
             posts=tuple(dumps([reply.id, turn_id, target, sparse(reply), now]) for reply in replies),
         )
-        await self._write(job, conversation)
+        place = clean(conversation)
+
+        def written(new: bool) -> None:
+            if new and agent_id != UNHEARD:
+                self._tails.said(place, agent_id, [id_ for _, id_ in keys], rows)
+
+        await self._write(job, conversation, written=written)
         self._count(conversation, len(job.lines))
 
     async def extend(self, turn_id: str, agent_id: str, replies: Sequence[Reply], address: Address) -> None:
@@ -191,7 +208,8 @@ class State:
         }
         lines = [dumps([next(self._seq), conversation, agent_id, r.id, r.author, r.text, now]) for r in rest]
         posts = [dumps([r.id, turn_id, target, sparse(r), now]) for r in rest]
-        await self._write(writes.Call(partial(writes.extend, final=final, lines=lines, posts=posts)), conversation)
+        extend = writes.Call(partial(writes.extend, final=final, lines=lines, posts=posts))
+        await self._write(extend, conversation, written=lambda _: self._tails.drop(clean(conversation)))
         self._count(conversation, len(rest))
 
     async def sent(self, reply_id: str, message_id: str) -> None:
@@ -212,9 +230,21 @@ class State:
         self, conversation: str, agent_id: str, limit: int, before: Message | None = None
     ) -> tuple[HistoryLine, ...]:
         """Return the newest `limit` lines, oldest first; only those before `before` was recorded, when given."""
-        key = _key(before) if before is not None else None
-        await self._caught_up(clean(conversation), key[1] if key else None)
-        return await self._read(reads.recent, clean(conversation), agent_id, limit, key)
+        place, key = clean(conversation), _key(before) if before is not None else None
+        await self._caught_up(place, key[1] if key else None)
+        if key is None or key[0] == place:
+            newest = partial(self._newest, place, agent_id, limit, key[1] if key else None)
+            if (found := newest()) is not None:
+                return found
+            if (tail := self._tails.begin(place, agent_id, limit + SPARE)) is not None:
+                self._tails.fill(tail, await self._read(reads.recent, place, agent_id, tail.depth, None))
+                if (found := newest()) is not None:
+                    return found
+        return tuple(line for _, line in await self._read(reads.recent, place, agent_id, limit, key))
+
+    def _newest(self, place: str, agent_id: str, limit: int, before_id: str | None) -> tuple[HistoryLine, ...] | None:
+        pending = before_id is not None and before_id in self._pending.get(place, {}).values()
+        return self._tails.newest(place, agent_id, limit, before_id, pending=pending)
 
     async def transcript(self, platform: str, place_conversation: str, limit: int) -> tuple[HistoryLine, ...]:
         """Return the newest `limit` lines said in a conversation, oldest first, each once, whichever agent heard it.
@@ -256,11 +286,13 @@ class State:
 
     async def begin_swap(self, swap: PendingSwap) -> None:
         """Let an agent's history begin here, and note the swap until it is ended, in one transaction."""
-        await self._write(writes.Call(partial(swaps.begin, swap=swap, seq=next(self._seq))))
+        begin = writes.Call(partial(swaps.begin, swap=swap, seq=next(self._seq)))
+        await self._write(begin, written=lambda _: self._tails.drop_agent(swap.agent_id))
 
     async def end_swap(self, agent_id: str, *, kept: bool) -> None:
         """End a swap; one that is not `kept` gives the agent its history back."""
-        await self._write(writes.Call(partial(swaps.end, agent_id=agent_id, kept=kept)))
+        end = writes.Call(partial(swaps.end, agent_id=agent_id, kept=kept))
+        await self._write(end, written=lambda _: self._tails.drop_agent(agent_id))
 
     async def pending_swaps(self) -> tuple[PendingSwap, ...]:
         """Return the swaps that were begun and not ended."""
@@ -310,9 +342,13 @@ class State:
         job: object,
         conversation: str | None = None,
         recorded: str | None = None,
+        written: Callable[[Any], None] | None = None,
         failed: Callable[[], object] | None = None,
     ) -> Any:
-        """Queue a job at once and wait for its commit; a caller that gives up takes nothing back."""
+        """Queue a job at once and wait for its commit; a caller that gives up takes nothing back.
+
+        `written` hears the job's result before anybody who waited for the commit goes on.
+        """
         try:
             future = self._writes.submit(job)
         except Refused:
@@ -320,6 +356,8 @@ class State:
                 failed()
             raise
         future.add_done_callback(self._judged)
+        if written is not None:
+            future.add_done_callback(partial(_follow, written))
         if conversation is not None:
             self._pending.setdefault(conversation, {})[future] = recorded
             future.add_done_callback(partial(self._written, conversation, failed))
@@ -382,6 +420,15 @@ class State:
         except Refused:  # closed meanwhile: the next start prunes
             return
         future.add_done_callback(_pruned)
+
+
+def _follow(written: Callable[[Any], None], future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        written(future.result())
+
+
+def _line(reply: Reply, agent_id: str, now: float) -> HistoryLine:
+    return HistoryLine(clean(reply.id), clean(reply.author), clean(reply.text), now, agent_id)
 
 
 def _pruned(future: asyncio.Future[Any]) -> None:

@@ -96,7 +96,7 @@ def patient(job: Any) -> bool:
 
 
 def apply(connection: apsw.Connection, jobs: Sequence[Any]) -> list[Any]:
-    """Run the jobs inside the caller's transaction and return their results: of a Record, whether it was new."""
+    """Run the jobs inside the caller's transaction and return their results: of a Record and a Finish, whether it was new."""
     kinds: defaultdict[type, list[Any]] = defaultdict(list)
     for job in jobs:
         kinds[type(job)].append(job)
@@ -104,16 +104,18 @@ def apply(connection: apsw.Connection, jobs: Sequence[Any]) -> list[Any]:
     _feed(connection, EDIT, _last((job.key, job.row) for job in kinds[Edit]))
     _feed(connection, DELETE, _last((job.key, job.row) for job in kinds[Delete]))
     _feed(connection, SETTLE, _first(row for job in kinds[Settle] for row in job.rows))
-    _finish(connection, kinds[Finish])
+    ended = _finish(connection, kinds[Finish])
     _feed(connection, UNSENT, _last((job.reply_id, job.row) for job in kinds[Unsent]))
     _feed(connection, SENT, _last((job.reply_id, job.row) for job in kinds[Sent]))
     spend(connection, kinds[Spend])
-    return [_result(connection, job, fresh) for job in jobs]
+    return [_result(connection, job, fresh, ended) for job in jobs]
 
 
-def _result(connection: apsw.Connection, job: Any, fresh: frozenset[int]) -> Any:
+def _result(connection: apsw.Connection, job: Any, fresh: frozenset[int], ended: Sequence[Finish]) -> Any:
     if isinstance(job, Call):
         return job.function(connection)
+    if isinstance(job, Finish):
+        return any(job is one for one in ended)
     return job.seq in fresh if isinstance(job, Record) else None
 
 
@@ -214,15 +216,16 @@ SELECT value->>0, value->>1, value->2, value->3, 'sending', value->>4, value->>4
 """
 
 
-def _finish(connection: apsw.Connection, jobs: Sequence[Finish]) -> None:
+def _finish(connection: apsw.Connection, jobs: Sequence[Finish]) -> Sequence[Finish]:
     if not jobs:
-        return
+        return ()
     turns = json.dumps([job.turn_id for job in jobs])
     new = list(_new(jobs, set(json.loads(str(scalar(connection, KNOWN, {"turns": turns}))))))
     _feed(connection, COPY, [row for job in new for _, row in job.done])
     _feed(connection, DONE, _last(row for job in new for row in job.done))
     _feed(connection, LINES, [row for job in new for row in job.lines])
     _feed(connection, POSTS, [row for job in new for row in job.posts])
+    return new
 
 
 def _new(jobs: Sequence[Finish], known: set[str]) -> Iterable[Finish]:
