@@ -5,6 +5,7 @@ Owns these steps for turns and for what is said unasked; never decides what is s
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from itertools import count
 
 from loguru import logger
 
-from homunculus.errors import NotReady, Refused, Uncertain
+from homunculus.errors import HomunculusError, NotReady, Refused, Uncertain
 from homunculus.interfaces import Emit
 from homunculus.model import Address, Agent, Persona, Reply, ReplySent
 from homunculus.pipelines.replies import posts
@@ -44,10 +45,17 @@ class Sending:
     def __init__(self, store: Store, emit: Emit, sleep: Sleep) -> None:
         self._store, self._emit, self._sleep = store, emit, sleep
         self._notes = Tasks()
+        self._unwritten: dict[asyncio.Task[None], Note] = {}  # notes that are tried again
 
     async def cancel(self) -> None:
-        """Write no more notes; a reply whose note is missing reads as uncertain at the next start."""
+        """Try the notes that are missing once more, and then no more: what has none reads as uncertain at the next start."""
+        missing = [*self._unwritten.values()]
         await self._notes.cancel()
+        for note in missing:
+            try:
+                await note()
+            except HomunculusError as error:
+                logger.bind(reason=str(error)).warning("What became of a reply could not be noted before the end")
 
     async def unasked(self, way: Way, agent_id: str, replies: tuple[Reply, ...]) -> tuple[str, ...]:
         """Say something that answers nobody; an agent's own history keeps it. Raises NotReady, Refused or Uncertain."""
@@ -123,7 +131,9 @@ class Sending:
         try:
             await note()
         except NotReady:
-            self._notes.start(self._noted_later(note), "note what became of a reply")
+            later = self._notes.start(self._noted_later(note), "note what became of a reply")
+            self._unwritten[later] = note
+            later.add_done_callback(self._unwritten.pop)
         except Exception as error:  # noqa: BLE001 - the reply is out, and nothing may send it again
             logger.opt(exception=error).error("Noting what became of a reply failed")
 

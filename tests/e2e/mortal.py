@@ -52,12 +52,10 @@ POINTS: dict[str, Callable[[Hit], None]] = {
     "noting": before(State, "sent"),
     "noted": after(State, "sent"),
 }
-# In the order in which one swap meets them.
+# In the middle of a swap.
 SWAP_POINTS: dict[str, Callable[[Hit], None]] = {
-    "swap noted": after(State, "begin_swap"),
     "memory archived": after(Keeper, "archive"),
     "file written": after(save, "replace"),
-    "swap ending": before(State, "end_swap"),
 }
 
 

@@ -97,3 +97,18 @@ async def test_what_became_of_a_reply_is_noted_later_and_holds_up_no_other(monke
         assert list(world.store.outbox.values()) == ["sending", "sending"]
         await passes(world, 1)
         assert list(world.store.outbox.values()) == ["sent", "sent"]
+
+
+async def test_what_became_of_a_reply_is_noted_at_the_end_when_the_disk_allows_it_by_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running() as world:
+        await world.apply(FILE)
+        await calm()
+        sent = failing(world, monkeypatch, "sent", 1)
+        world.say("t", "1")
+        await calm()
+        assert list(world.store.outbox.values()) == ["sending"]
+        await world.supervisor.aclose()  # before the next try is due
+        assert list(world.store.outbox.values()) == ["sent"]
+        assert sent.tried == 2
