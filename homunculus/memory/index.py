@@ -6,7 +6,9 @@ that is missing, damaged or of another version is built anew; where none can be 
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -32,6 +34,7 @@ _SHARE = 0.8  # of the best match's weight that another match by words needs bes
 _RANKED, _RANKED_ALONE = 300, 1_000_000  # facts that a query by words ranks at most: beside one by meaning, and alone
 _CANDIDATES = 50  # of each order, at least
 _AT_ONCE = 16  # facts that are embedded before a search answers; more are embedded aside
+LOOK_SECONDS = 0.5  # how old the knowledge of the files may be that a question is answered from
 _BATCH = 8  # texts that are embedded at a time, so that a question never waits long
 
 _FACT = "id, text, time, source, session, date, private, gm, pinned, curated, file"
@@ -51,16 +54,30 @@ class Index:
         self._version = -1  # of the database when the vectors were read
         self._refused = False  # by the disk: the database is in memory
         self._homeless = False
+        self._looked = -LOOK_SECONDS  # when the files were followed last
+        self._changes = 0  # that were told, counted
+        self._empty = False  # they held nothing then
+        self.unsettled = True  # facts may wait to be embedded
 
     # -- what is asked
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there was nothing at all a moment ago: then there is no need to ask."""
+        return self._empty and self._is_fresh
+
     def search(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
         """Return the facts that fit a query, best first, as `Namespace.search`."""
-        return self._safely(lambda: self._search(query, conversation, limit, max(limit, _CANDIDATES)))
+        return self._safely(lambda: self._search(query, conversation, limit, max(limit, _CANDIDATES)), fresh=False)
 
     def recall(self, query: str, conversation: str | None, limit: int) -> tuple[Fact, ...]:
         """Return what is always known, for half of `limit` at most, then what fits a query."""
-        return self._safely(lambda: self._recall(query, conversation, limit))
+        return self._safely(lambda: self._recall(query, conversation, limit), fresh=False)
+
+    def look(self) -> None:
+        """Follow the files with the next question: something was changed from here."""
+        self._changes += 1
+        self._looked = -LOOK_SECONDS
 
     def always(self, conversation: str | None) -> tuple[Fact, ...]:
         """Return the facts that are recalled whatever is asked: pinned ones, then those of MEMORY.md."""
@@ -113,12 +130,20 @@ class Index:
 
     # -- the database
 
-    def _safely(self, work: Callable[[], T]) -> T:
-        """Work on a database that follows the files; heal it once, or do without the disk."""
+    @property
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._looked < LOOK_SECONDS
+
+    def _safely(self, work: Callable[[], T], *, fresh: bool = True) -> T:
+        """Work on a database that follows the files; heal it once, or do without the disk.
+
+        Where it need not be `fresh`, what was followed a moment ago will do.
+        """
         with self._lock:
             for attempt in range(3):
                 try:
-                    self._follow()
+                    if fresh or self._database is None or not self._is_fresh:
+                        self._look_now()
                     return work()
                 except database.BROKEN as error:
                     if attempt:
@@ -137,12 +162,19 @@ class Index:
                     raise
             raise AssertionError("each attempt returns or raises")
 
-    def _opened(self) -> apsw.Connection:
-        there = self._files.folder.is_dir()
-        if self._database is not None and self._homeless and there:
+    def _look_now(self) -> None:
+        began, changes = time.monotonic(), self._changes
+        if self._homeless and self._files.folder.is_dir():
             self.close()
+        self._follow()
+        self._empty = not self._query("SELECT 1 FROM facts LIMIT 1")
+        if changes == self._changes:  # else what was changed meanwhile may have been missed
+            self._looked = began
+
+    def _opened(self) -> apsw.Connection:
         if self._database is None:
-            self._homeless = not there  # nothing was ever remembered here, and asking makes no folder
+            # Where nothing was ever remembered, asking makes no folder.
+            self._homeless = not self._files.folder.is_dir()
             model = self._embedder.model if self._embedder else ""
             self._database = database.connected(None if self._refused or self._homeless else self._path, model)
         return self._database
@@ -161,6 +193,7 @@ class Index:
         opened = self._opened()
         if dict(self._query("SELECT name, signature FROM files")) == current:
             return
+        self.unsettled = True
         with database.transaction(opened):
             known = {row[0]: row[1:] for row in self._query("SELECT * FROM files")}
             removed = sum(self._drop(name) for name in known.keys() - current.keys()) > 0
@@ -241,13 +274,16 @@ class Index:
 
     def _embed(self, most: int) -> int:
         if self._embedder is None:
+            self.unsettled = False
             return 0
         waiting = self._query("SELECT key, text FROM facts WHERE NOT embedded ORDER BY row DESC LIMIT :most", most=most)
         unique: dict[bytes, str] = dict(waiting)
         if unique:
             vectors = self._embedder([*unique.values()])
             self._keep_vectors([*unique], vectors)
-        return self._pending()
+        left = self._pending()
+        self.unsettled = left > 0
+        return left
 
     def _keep_vectors(self, keys: Sequence[bytes], vectors: Any) -> None:
         opened = self._opened()
@@ -321,7 +357,7 @@ class Index:
     def _by_words(self, query: str, conversation: str | None, candidates: int) -> dict[int, float]:
         """Return the facts that share telling words with a query, and how much that says (bm25), best first."""
         most, share = (_RANKED_ALONE, 0.0) if self._embedder is None else (_RANKED, _SHARE)
-        asked = words.asked(query, lambda part: self._matching(part, most), most)
+        asked = words.asked(query, lambda parts: self._matching(parts, most), most)
         if not asked:
             return {}
         rows = self._query(
@@ -334,17 +370,21 @@ class Index:
         # Ranks are negative, the best is the least: what shares only a common word with the question is no match.
         return {row: -rank for row, rank in rows if rank <= rows[0][1] * share}
 
-    def _matching(self, part: str, most: int) -> int:
-        counted = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH :part LIMIT :most)"
-        return int(self._query(counted, part=part, most=most + 1)[0][0])
+    def _matching(self, parts: Sequence[str], most: int) -> list[int]:
+        """Return how many facts each part finds, counting to `most` and one more.
+
+        In one statement: between two of them a thread has to wait for the interpreter, which costs more than the counting.
+        """
+        counted = "SELECT (SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH value LIMIT :most)) FROM json_each(:parts)"
+        return [count for (count,) in self._query(counted, parts=json.dumps(parts), most=most + 1)]
 
     def _by_meaning(
         self, query: str, conversation: str | None, candidates: int, lexical: Collection[int]
     ) -> dict[int, float]:
         """Return how like the query those facts are that have to do with it, and those that share words with it."""
-        if self._embedder is None or not query.strip() or not self._query("SELECT 1 FROM facts LIMIT 1"):
+        if self._embedder is None or not query.strip() or self._empty:
             return {}
-        if 0 < self._pending() <= _AT_ONCE:
+        if self.unsettled and 0 < self._pending() <= _AT_ONCE:
             self._embed(_AT_ONCE)
         nearest, named = self._loaded().nearest(self._embedder([query])[0], conversation, candidates, lexical)
         return named | ranking.meant(nearest)

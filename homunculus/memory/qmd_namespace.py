@@ -82,6 +82,10 @@ class QmdNamespace(Keeper):
         scores = ranking.fused(((_PROGRAM, ranks), (_WORDS, ranking.in_order([fact.id for fact in by_words]))))
         return tuple(replace(known[ident], score=score) for ident, score in scores.items())[:limit]
 
+    def touched(self) -> None:
+        """Look again at once: something was changed from here."""
+        self._index.look()
+
     def _append(self, notes: list[Note]) -> tuple[Fact, ...]:
         index = self._index
         return merged(

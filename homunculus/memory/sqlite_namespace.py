@@ -16,7 +16,6 @@ from homunculus.memory.keeping import Keeper, merged
 from homunculus.model import Fact, MemorySpec, Note
 
 IDLE_SECONDS = 120.0  # until a namespace that nobody asks gives its memory back
-_LOOK_SECONDS = 0.5  # how old the knowledge may be that there is nothing at all
 
 
 class SqliteNamespace(Keeper):
@@ -29,7 +28,6 @@ class SqliteNamespace(Keeper):
         # All the mutable state:
         self._filling: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
-        self._empty_at = -_LOOK_SECONDS
 
     async def aclose(self) -> None:
         """Stop filling the index and close it. Safe twice."""
@@ -49,7 +47,7 @@ class SqliteNamespace(Keeper):
 
     async def recall(self, query: str, conversation: str | None) -> tuple[Fact, ...]:
         """Return what to have in mind, `top_k` facts at most."""
-        if time.monotonic() - self._empty_at < _LOOK_SECONDS:
+        if self._index.is_empty:
             return ()
         found = await asyncio.to_thread(self._index.recall, query, conversation, self.spec.top_k)
         self._asked(found)
@@ -63,7 +61,7 @@ class SqliteNamespace(Keeper):
 
     def touched(self) -> None:
         """Look again at once: something was changed from here."""
-        self._empty_at = -_LOOK_SECONDS
+        self._index.look()
 
     def _append(self, notes: list[Note]) -> tuple[Fact, ...]:
         index = self._index
@@ -79,13 +77,11 @@ class SqliteNamespace(Keeper):
         if self._idle is not None:
             self._idle.cancel()
         self._idle = loop.call_later(IDLE_SECONDS, self._rest)
-        if self._filling is None or self._filling.done():
+        if self._index.unsettled and (self._filling is None or self._filling.done()):
             self._filling = loop.create_task(self._fill(), name=f"memory index of {self.files.name}")
 
     async def _fill(self) -> None:
         try:
-            if not await asyncio.to_thread(self._index.__len__):
-                self._empty_at = time.monotonic()
             await self.settled()
         except HomunculusError as error:
             log = logger.bind(namespace=self.files.name, reason=str(error))

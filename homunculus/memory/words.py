@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 # Scripts that write no spaces between words: each character is a word of the index.
@@ -47,21 +47,22 @@ def parts(text: str) -> list[str]:
     ]
 
 
-def asked(text: str, rows: Callable[[str], int], most: int) -> str:
+def asked(text: str, rows: Callable[[Sequence[str]], Sequence[int]], most: int) -> str:
     """Return the index's query for a text: any of its telling words, neighbours of a script without spaces as pairs too.
 
-    `rows` tells how many facts a part of the query finds. The rarest parts are taken, as many as find `most` together, none
+    `rows` tells how many facts each of some parts of the query finds. The rarest parts are taken, as many as find `most` together, none
     if each finds more: what so many facts have in common says little about any, and ranking them all takes long.
     """
     met = words(text)
     telling = [word for word in dict.fromkeys(met) if word not in COMMON] or list(dict.fromkeys(met))
     pairs = [f"{one} {two}" for one, two in pairwise(met) if _ONE_ALONE.fullmatch(one) and _ONE_ALONE.fullmatch(two)]
     # The last words are the newest: what was said before them only colours them.
-    parts = {part: rows(f'"{part}"') for part in (*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:]))}
+    parts = [*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:])]
+    found = dict(zip(parts, rows([f'"{part}"' for part in parts]), strict=True)) if parts else {}
     taken: list[str] = []
-    for part in sorted(parts, key=lambda part: parts[part]):
-        if (most := most - parts[part]) < 0:
+    for part in sorted(found, key=lambda part: found[part]):
+        if (most := most - found[part]) < 0:
             break
-        if parts[part]:
+        if found[part]:
             taken.append(f'"{part}"')
     return " OR ".join(taken)

@@ -24,10 +24,10 @@ def test_all_suites_together_stay_below_a_ci_run() -> None:
 def test_a_suite_over_its_minutes_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     budget = Budget()
-    budget.pytest_runtest_logreport(report("tests/golden/test_x.py::test_a", 59))
+    budget.pytest_runtest_logreport(report("tests/golden/test_x.py::test_a", 29))
     assert budget.faults() == []
     budget.pytest_runtest_logreport(report("tests/golden/test_x.py::test_b", 2))
-    assert budget.faults() == ["suite golden took 1.0 of its 1 minutes"]
+    assert budget.faults() == ["suite golden took 0.5 of its 0.5 minutes"]
 
 
 def test_an_unaccounted_skip_is_a_fault_under_ci(monkeypatch: pytest.MonkeyPatch) -> None:
