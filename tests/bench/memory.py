@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import random
+import sys
 import time
 import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from homunculus.interfaces import Namespace
 from homunculus.memory import sqlite
 from homunculus.model import MemorySpec, Note
+from homunculus.program import started
+from tests.bench.bot import SWITCH_SECONDS
+from tests.bench.files import Deployment
 from tests.bench.report import Figure, quantile
 from tests.bench.stage import Run
 
 MS, KIB = 1e3, 1024
+CHANNELS = 100
 
 WHO = ["Ana", "Boris", "Doctor Armitage", "Sister Agnes", "the captain", "Lady Ashcroft", "Old Marsh", "李四", "王小姐"]
 DOES = [
@@ -54,6 +62,44 @@ async def _learned(folder: Path, count: int, embeddings: str) -> Namespace:
     return memory
 
 
+async def _asked(memory: Namespace, chance: random.Random, asks: int) -> list[float]:
+    """Ask so many questions, one after the other; return how long each took, in seconds."""
+    took = []
+    for _ in range(asks):
+        question = f"Who {chance.choice(DOES)} {chance.choice(WHO)} {chance.choice(WHERE)}?"
+        began = time.perf_counter()
+        found = await memory.recall(question, "bench/tavern")
+        took.append(time.perf_counter() - began)
+        if not found:
+            raise RuntimeError("nothing was recalled: the figure would mean nothing")
+    return took
+
+
+@asynccontextmanager
+async def _reloading(run: Run, pause: float) -> AsyncIterator[list[int]]:
+    """Run a deployment in this process that is saved again and again, `pause` seconds after each; yields what went live."""
+    folder = run.fresh("reloading")
+    made = Deployment(folder / "home", {"api_base": "", "gateway": ""}, CHANNELS, discord=False)
+    file, live = made.written(folder), list[int]()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    async with started(file, only=("local",)) as program:
+
+        async def save() -> None:
+            for turn in itertools.count(1):
+                file.write_text(made.with_turn(turn).text())
+                outcome = await program.reloader.request()
+                if outcome.result == "applied":
+                    live.append(outcome.generation)
+                await asyncio.sleep(pause)
+
+        saving = asyncio.create_task(save(), name="save again and again")
+        try:
+            yield live
+        finally:
+            saving.cancel()
+            await asyncio.wait({saving})
+
+
 async def recall(run: Run) -> list[Figure]:
     """Measure recall, append and rebuild with embeddings; the model is loaded before the first sample."""
     count, asks = run.times(10_000, 300), run.times(500, 20)
@@ -62,16 +108,14 @@ async def recall(run: Run) -> list[Figure]:
     await memory.settled()
     chance = random.Random(1)
     await memory.recall("warm", None)
-    took, added = [], []
+    added = []
     cpu = time.process_time()
-    for _ in range(asks):
-        question = f"Who {chance.choice(DOES)} {chance.choice(WHO)} {chance.choice(WHERE)}?"
-        began = time.perf_counter()
-        found = await memory.recall(question, "bench/tavern")
-        took.append(time.perf_counter() - began)
-        if not found:
-            raise RuntimeError("nothing was recalled: the figure would mean nothing")
+    took = await _asked(memory, chance, asks)
     asking = (time.process_time() - cpu) / asks
+    beside = {}
+    for pause in (1.0, 0.0):
+        async with _reloading(run, pause) as live:
+            beside[pause] = (await _asked(memory, chance, asks), len(live))
     for number in range(run.times(200, 10)):
         note = Note(sentence(chance, count + number), "bench")
         began = time.perf_counter()
@@ -86,6 +130,17 @@ async def recall(run: Run) -> list[Figure]:
     how = f"{count:,} facts, {asks} questions, with embeddings"
     return [
         Figure("recall", "recall, p95", quantile(took, 0.95) * MS, "ms", 15.0, how=how),
+        *(
+            Figure(
+                "recall",
+                f"recall, p95, beside {'a save a second' if pause else 'one reload after the other'}",
+                quantile(seconds, 0.95) * MS,
+                "ms",
+                15.0 if pause else None,
+                how=f"{reloads} saves of {CHANNELS:,} channels went live meanwhile",
+            )
+            for pause, (seconds, reloads) in beside.items()
+        ),
         Figure("recall", "recall, CPU", asking * MS, "ms"),
         Figure("recall", "recall, p50", quantile(took, 0.5) * MS, "ms"),
         Figure("recall", "append until durable, p95", quantile(added, 0.95) * MS, "ms", 10.0),

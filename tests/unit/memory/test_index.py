@@ -114,6 +114,7 @@ def test_two_who_follow_the_same_files_agree(files: Markdown, tmp_path: Path) ->
     for number in range(20):
         files.append([Note(f"harpoon {number}")])
         for index in (one, other) if number % 2 else (other, one):
+            index.sync()
             assert len(index.search("harpoon", None, 50)) == number + 1
     one.close()
     other.close()
