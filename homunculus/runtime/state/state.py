@@ -28,7 +28,7 @@ from homunculus.runtime.state import reads, swaps, writes
 from homunculus.runtime.state.commit import Commit, answer
 from homunculus.runtime.state.rows import GenerationRow, UnsureReply, clean, dumps, shown_text, sparse
 from homunculus.runtime.state.tables import Damaged, connect, connect_reader, told_as
-from homunculus.runtime.state.tails import SPARE, Tails
+from homunculus.runtime.state.tails import SPARE, Tail, Tails
 from homunculus.runtime.state.usage import Spend, of_day
 from homunculus.runtime.state.worker import Worker
 from homunculus.runtime.store import UNHEARD, Mark, OverrideKey, Overrides, PendingSwap
@@ -237,10 +237,17 @@ class State:
             if (found := newest()) is not None:
                 return found
             if (tail := self._tails.begin(place, agent_id, limit + SPARE)) is not None:
-                self._tails.fill(tail, await self._read(reads.recent, place, agent_id, tail.depth, None))
+                await self._fill(tail, place, agent_id)
                 if (found := newest()) is not None:
                     return found
         return tuple(line for _, line in await self._read(reads.recent, place, agent_id, limit, key))
+
+    async def _fill(self, tail: Tail, place: str, agent_id: str) -> None:
+        try:
+            tail.fill(await self._read(reads.recent, place, agent_id, tail.depth, None))
+        except BaseException:
+            self._tails.drop(place)  # or nobody would ever fill it
+            raise
 
     def _newest(self, place: str, agent_id: str, limit: int, before_id: str | None) -> tuple[HistoryLine, ...] | None:
         pending = before_id is not None and before_id in self._pending.get(place, {}).values()

@@ -40,6 +40,12 @@ class Tail:
             del self.rows[: -self.depth]
             self.whole = False
 
+    def fill(self, rows: Sequence[Row]) -> None:
+        """Take what the database held after `Tails.begin`; one that was dropped meanwhile is nobody's any more."""
+        self.whole = len(rows) < self.depth
+        self.put(rows)
+        self.filled = True
+
     def before(self, message_id: str) -> list[Row] | None:
         """Return the lines before a message that was heard; None when it is not among them."""
         for index in range(len(self.rows) - 1, -1, -1):
@@ -87,12 +93,6 @@ class Tails:
         while len(self._tails) > CONVERSATIONS:
             self._tails.popitem(last=False)
         return tail
-
-    def fill(self, tail: Tail, rows: Sequence[Row]) -> None:
-        """Give a tail what the database held after `begin`; one that was dropped meanwhile is nobody's any more."""
-        tail.whole = len(rows) < tail.depth
-        tail.put(rows)
-        tail.filled = True
 
     def heard(self, conversation: str, agent_id: str, row: Row) -> None:
         """Follow a message that was written."""

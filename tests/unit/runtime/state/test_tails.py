@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 import pytest
 
+from homunculus.errors import NotReady
 from homunculus.model import HistoryLine
 from homunculus.runtime.state import State, reads
 from homunculus.runtime.state.tails import CONVERSATIONS, Row, Tails
@@ -29,7 +30,7 @@ def texts(found: tuple[HistoryLine, ...] | None) -> list[str] | None:
 def filled(tails: Tails, depth: int, *numbers: int) -> None:
     tail = tails.begin(TAVERN, "kovach", depth)
     assert tail is not None
-    tails.fill(tail, [line(number) for number in numbers])
+    tail.fill([line(number) for number in numbers])
 
 
 def newest(tails: Tails, limit: int, before: str | None = None, *, pending: bool = False) -> list[str] | None:
@@ -44,7 +45,7 @@ def test_lines_that_are_written_while_a_tail_is_filled_are_kept_once_and_in_orde
     tails.heard(TAVERN, "kovach", line(5))
     tails.heard(TAVERN, "kovach", line(3))
     assert newest(tails, 8) is None
-    tails.fill(tail, [line(1), line(3)])
+    tail.fill([line(1), line(3)])
     tails.heard(TAVERN, "kovach", line(5))
     assert newest(tails, 8) == ["1", "3", "5"]
 
@@ -54,7 +55,7 @@ def test_a_tail_that_was_dropped_while_it_was_filled_is_nobodys() -> None:
     tail = tails.begin(TAVERN, "kovach", 8)
     assert tail is not None
     tails.drop(TAVERN)
-    tails.fill(tail, [line(1)])
+    tail.fill([line(1)])
     assert newest(tails, 8) is None
 
 
@@ -128,6 +129,26 @@ async def test_a_conversation_that_is_talked_in_asks_the_database_once(
     assert asked == [TAVERN]
     found = await state.recent(TAVERN, "kovach", 4)
     assert texts(found) == ["38", "38 back", "39", "39 back"]
+
+
+async def test_a_question_that_failed_keeps_nobody_from_filling_the_tail(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await state.record(message("m1", "text 1"), "kovach")
+    real, asked = reads.recent, list[str]()
+
+    def failing(connection: apsw.Connection, conversation: str, *given: Any) -> tuple[Row, ...]:
+        asked.append(conversation)
+        if len(asked) == 1:
+            raise apsw.BusyError("a backup holds the file")
+        return real(connection, conversation, *given)
+
+    monkeypatch.setattr(reads, "recent", failing)
+    with pytest.raises(NotReady):
+        await state.recent(TAVERN, "kovach", 9)
+    for _ in range(3):
+        assert texts(await state.recent(TAVERN, "kovach", 9)) == ["1"]
+    assert len(asked) == 2
 
 
 async def test_a_turn_that_was_ended_before_adds_nothing(state: State) -> None:
