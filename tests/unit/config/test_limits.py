@@ -13,18 +13,19 @@ from homunculus.config.source import MAX_ALIASED, MAX_BYTES, MAX_DEPTH, read
 from homunculus.errors import ConfigErrors
 
 MEASURE = textwrap.dedent("""
-    import sys, time
+    import sys
     from pathlib import Path
     from homunculus.config import Loader
     from homunculus.errors import ConfigErrors
+    from tests.cpu import within
     load = Loader({}, (), (), {}, {})
     load._check  # the schemas are loaded once in a process's life
-    began = time.process_time()
-    try:
-        load(Path(sys.argv[1]))
-    except ConfigErrors as errors:
-        print(time.process_time() - began)
-        print(errors)
+    def refused():
+        try:
+            load(Path(sys.argv[1]))
+        except ConfigErrors as errors:
+            return str(errors)
+    print(within(1, refused))
 """)
 
 BOMB = "x-0: &x0 [a,a,a,a,a,a,a,a,a]\n" + "".join(
@@ -55,11 +56,10 @@ def test_hostile_file_is_refused_within_a_second_of_cpu(name: str, tmp_path: Pat
     text, fault = HOSTILE[name]
     file = tmp_path / "hostile.yaml"
     file.write_text(text)
-    ran = subprocess.run([sys.executable, "-c", MEASURE, file], capture_output=True, text=True, timeout=60, check=True)
-    seconds, message = ran.stdout.split("\n", 1)
-    assert fault in message
-    assert message.startswith(f"{file}:")
-    assert float(seconds) < 1.0
+    ran = subprocess.run([sys.executable, "-c", MEASURE, file], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert fault in ran.stdout
+    assert ran.stdout.startswith(f"{file}:")
 
 
 def test_depth_40_is_read() -> None:
