@@ -42,12 +42,19 @@ class Serving:
             assert response.status < 300, (response.status, await response.text())
             return await response.json()
 
-    async def ask(self, chat: str, text: str, **body: Any) -> list[str]:
-        """Say something in a local place and return the replies."""
-        answer = await self.post(
-            f"/api/local/{quote(chat, safe='@')}/messages", user="ana", text=text, wait=True, **body
-        )
-        return [reply["text"] for reply in answer["replies"]]
+    async def say(self, chat: str, text: str, *, user: str = "ana", **body: Any) -> Any:
+        """Say something in a local place and return the answer: the message's id and the replies."""
+        where = f"/api/local/{quote(chat, safe='@')}/messages"
+        return await self.post(where, user=user, text=text, wait=True, **body)
+
+    async def ask(self, chat: str, text: str, *, user: str = "ana", **body: Any) -> list[str]:
+        """Say something in a local place and return the texts of the replies."""
+        return [reply["text"] for reply in (await self.say(chat, text, user=user, **body))["replies"]]
+
+    async def traced(self, message: Any, stage: str) -> str:
+        """Return what the trace of a message, as `say` answered it, tells of a stage."""
+        trace = await self.get(f"/api/trace/{message['id']}")
+        return next(str(span["detail"]) for span in trace["stages"] if span["stage"] == stage)
 
     async def until(self, found: Callable[[Serving], Any], seconds: float = 20.0) -> Any:
         """Wait until `found` says something true of the log or the events; return it."""
@@ -171,6 +178,15 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.communicate()
+
+
+def deployed(folder: Path, text: str, *stems: str, **values: str) -> Path:
+    """Write a deployment and the characters it names; return its file. `{home}` in the text is where its data goes."""
+    for stem in stems:
+        write(folder / "characters" / f"{stem}.yaml", f"name: {stem.title()}\ndescription: Somebody.\n")
+    file = folder / "deployments" / "camp.yaml"
+    write(file, text.format(home=file.parent / "home", **values))
+    return file
 
 
 def write(path: Path, text: str) -> None:

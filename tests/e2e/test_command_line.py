@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.serving import Serving, serving, write
+from tests.e2e.serving import Serving, deployed, serving, write
 
 FILE = """\
 version: 1
@@ -37,11 +37,7 @@ def homunculus(*arguments: str | Path, stdin: str = "", cwd: Path | None = None)
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    for stem in ("kovach", "agnes"):
-        write(tmp_path / "characters" / f"{stem}.yaml", f"name: {stem.capitalize()}\ndescription: Somebody.\n")
-    path = tmp_path / "deployments" / "camp.yaml"
-    write(path, FILE.format(home=path.parent / "home"))
-    return path
+    return deployed(tmp_path, FILE, "kovach", "agnes")
 
 
 @pytest.fixture

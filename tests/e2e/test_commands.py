@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from homunculus.testing.discord import DiscordServer
-from tests.e2e.serving import Serving, serving, write
+from tests.e2e.serving import Serving, deployed, serving, write
 from tests.e2e.test_command_line import homunculus, run
 
 TOKEN = "COMMANDS.bot.token"
@@ -29,18 +29,12 @@ channels:
 
 
 def deploy(folder: Path, *, respond: str = "always", discord: str = "", channels: str = "") -> Path:
-    write(folder / "characters" / "kovach.yaml", "name: Kovach\ndescription: Somebody.\n")
-    file = folder / "deployments" / "camp.yaml"
-    home = file.parent / "home"
-    write(file, FILE.format(home=home, respond=respond, discord=discord, channels=channels))
-    return file
+    return deployed(folder, FILE, "kovach", respond=respond, discord=discord, channels=channels)
 
 
 async def by(server: Serving, user: str, text: str) -> list[str]:
     """Say something in the tavern as somebody; return what came back."""
-    body = {"user": user, "text": text, "mention": False, "wait": True}
-    answer = await server.post("/api/local/tavern/messages", **body)
-    return [reply["text"] for reply in answer["replies"]]
+    return await server.ask("tavern", text, user=user, mention=False)
 
 
 async def test_what_a_game_master_orders_holds_there_and_survives_a_restart(tmp_path: Path) -> None:

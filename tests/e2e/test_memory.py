@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from homunculus import cli
-from tests.e2e.serving import Serving, serving, write
+from tests.e2e.serving import Serving, deployed, serving, write
 from tests.e2e.test_command_line import run
 
 FILE = """\
@@ -42,10 +42,7 @@ default_agent: kovach-eod
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    write(tmp_path / "characters/kovach.yaml", "name: Kovach\ndescription: A veteran.\n")
-    path = tmp_path / "deployments" / "camp.yaml"
-    write(path, FILE.format(home=path.parent / "home"))
-    return path
+    return deployed(tmp_path, FILE, "kovach")
 
 
 @pytest.fixture
@@ -91,10 +88,9 @@ async def remembered(file: Path, namespace: str) -> list[dict[str, Any]]:
 
 async def recalled(server: Serving, chat: str, text: str, **body: Any) -> str:
     """Say something and return what the trace says of the recall."""
-    answer = await server.post(f"/api/local/{chat}/messages", user="ana", text=text, wait=True, mention=True, **body)
+    answer = await server.say(chat, text, mention=True, **body)
     assert answer["replies"]
-    trace = await server.get(f"/api/trace/{answer['id']}")
-    return next(str(span["detail"]) for span in trace["stages"] if span["stage"] == "recall")
+    return await server.traced(answer, "recall")
 
 
 async def test_what_was_said_is_learned_and_recalled_by_that_agent_alone(server: Serving, file: Path) -> None:

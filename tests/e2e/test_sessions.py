@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from homunculus.testing.discord import Channel, DiscordServer, User
-from tests.e2e.serving import Serving, serving, write
+from tests.e2e.serving import Serving, deployed, serving, write
 from tests.e2e.test_commands import TOKEN, deploy
 from tests.e2e.test_memory import homunculus, told, until
 
@@ -36,10 +35,7 @@ default_agent: kovach-eod
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    write(tmp_path / "characters/kovach.yaml", "name: Kovach\ndescription: A veteran.\n")
-    path = tmp_path / "deployments" / "camp.yaml"
-    write(path, FILE.format(home=path.parent / "home"))
-    return path
+    return deployed(tmp_path, FILE, "kovach")
 
 
 def memory_of(file: Path) -> Path:
@@ -48,9 +44,7 @@ def memory_of(file: Path) -> Path:
 
 async def by(server: Serving, user: str, text: str, *, dm: bool = False) -> str:
     """Say something in the tavern, or to the NPC alone; return the reply."""
-    body: dict[str, Any] = {"user": user, "text": text, "mention": True, "wait": True, "dm": dm}
-    answer = await server.post(f"/api/local/{user if dm else 'tavern'}/messages", **body)
-    return "\n".join(reply["text"] for reply in answer["replies"])
+    return "\n".join(await server.ask(user if dm else "tavern", text, user=user, dm=dm, mention=True))
 
 
 async def test_an_evening_is_begun_played_ended_and_told_again(file: Path) -> None:

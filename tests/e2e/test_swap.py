@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.e2e.serving import Serving, serving, write
+from tests.e2e.serving import Serving, deployed, serving, write
 from tests.e2e.test_command_line import homunculus
 
 FILE = """\
@@ -40,11 +40,7 @@ channels:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    for stem in ("kovach", "john"):
-        write(tmp_path / f"characters/{stem}.yaml", f"name: {stem.title()}\ndescription: Somebody.\n")
-    path = tmp_path / "deployments" / "camp.yaml"
-    write(path, FILE.format(home=path.parent / "home"))
-    return path
+    return deployed(tmp_path, FILE, "kovach", "john")
 
 
 @pytest.fixture
@@ -55,9 +51,7 @@ async def server(file: Path) -> AsyncIterator[Serving]:
 
 async def by(server: Serving, user: str, text: str, chat: str = "tavern") -> str:
     """Say something in a place; return what came back."""
-    body = {"user": user, "text": text, "mention": True, "wait": True}
-    answer = await server.post(f"/api/local/{chat}/messages", **body)
-    return "\n".join(reply["text"] for reply in answer["replies"])
+    return "\n".join(await server.ask(chat, text, user=user, mention=True))
 
 
 async def remembered(server: Serving, query: str) -> list[str]:
@@ -67,10 +61,7 @@ async def remembered(server: Serving, query: str) -> list[str]:
 
 async def history(server: Serving, chat: str) -> str:
     """Say something and return what the trace says of the history that was read for it."""
-    body = {"user": "bob", "text": "well?", "mention": True, "wait": True}
-    answer = await server.post(f"/api/local/{chat}/messages", **body)
-    trace = await server.get(f"/api/trace/{answer['id']}")
-    return next(str(span["detail"]) for span in trace["stages"] if span["stage"] == "history")
+    return await server.traced(await server.say(chat, "well?", user="bob", mention=True), "history")
 
 
 async def test_a_swap_changes_one_word_of_the_file_and_begins_blank(server: Serving, file: Path) -> None:

@@ -108,8 +108,7 @@ channels:
         assert answer["fact"]["gm"] is False
 
     async def locally(self, user: str, text: str, chat: str = "tavern", *, dm: bool = False) -> str:
-        answer = await self.server.post(f"/api/local/{chat}/messages", user=user, text=text, dm=dm, wait=True)
-        return "\n".join(reply["text"] for reply in answer["replies"])
+        return "\n".join(await self.server.ask(chat, text, user=user, dm=dm))
 
     async def facts(self, agent: str, query: str = "") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.server.get(f"/api/memory/{agent}?q={query}"))["facts"]
