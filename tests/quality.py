@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +53,17 @@ def chinese(text: str) -> bool:
 def pairs(name: str) -> tuple[Pair, ...]:
     """Read a set: `questions` and `more`, on which the constants of the ranking were chosen, or `held_out`: never seen."""
     return tuple(Pair(**pair) for pair in json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
+
+
+def amid(wanted: Sequence[Pair], around: int = 2) -> tuple[Pair, ...]:
+    """Return the same pairs, each question amid other talk: so many lines of a month of play before it, and after it."""
+    said = re.findall(r"^\w+(?: \(alone\))?: (.{12,})$", (FOLDER / "month.txt").read_text("utf-8"), re.MULTILINE)
+    chance = random.Random(len(wanted))
+    amidst = []
+    for pair in wanted:
+        lines = chance.sample([line for line in said if chinese(line) == chinese(pair.question)], 2 * around)
+        amidst.append(Pair(pair.fact, " ".join([*lines[:around], pair.question, *lines[around:]])))
+    return tuple(amidst)
 
 
 async def asked(wanted: Sequence[Pair], ask: Ask) -> Found:

@@ -22,6 +22,7 @@ from homunculus.memory import database, lines, ranking, words
 from homunculus.memory.embed import DIMENSIONS, Embedder
 from homunculus.memory.lines import CURATED, Place
 from homunculus.memory.markdown import Markdown
+from homunculus.memory.pieces import pieces
 from homunculus.model import Fact
 
 if TYPE_CHECKING:
@@ -386,7 +387,7 @@ class Index:
             return {}
         if self.unsettled and 0 < self._pending() <= _AT_ONCE:
             self._embed(_AT_ONCE)
-        nearest, named = self._loaded().nearest(self._embedder([query])[0], conversation, candidates, lexical)
+        nearest, named = self._loaded().nearest(self._embedder(pieces(query)), conversation, candidates, lexical)
         return named | ranking.meant(nearest)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from homunculus.memory.embed import Matrix
 
 _FIRST = 64  # rows to begin with; then it doubles
+_BLOCK = 256  # rows that stay in the processor's cache while one vector after the other is compared with them
 
 
 class Vectors:
@@ -35,15 +36,16 @@ class Vectors:
         self._private += private
 
     def nearest(
-        self, vector: Matrix, conversation: str | None, limit: int, also: Collection[int] = ()
+        self, vectors: Matrix, conversation: str | None, limit: int, also: Collection[int] = ()
     ) -> tuple[dict[int, float], dict[int, float]]:
-        """Return how much rows point the same way (cosine): the `limit` that do most, best first, and those named in `also`.
+        """Return how much rows point the same way as whichever of the vectors is nearest (cosine).
 
-        None of another's direct message is among the former; who names a row may see it.
+        First the `limit` rows that do most, best first, none of another's direct message; then those named in `also`:
+        who names a row may see it.
         """
         if not len(self):
             return {}, {}
-        likeness = self._matrix[: len(self)] @ vector
+        likeness = self._likeness(vectors)
         found: dict[int, float] = {}
         wanted = min(4 * limit, len(self))
         best = np.argpartition(-likeness, wanted - 1)[:wanted]
@@ -54,3 +56,13 @@ class Vectors:
                 found[int(self._rows[place])] = float(likeness[place])
         named = np.flatnonzero(np.isin(self._rows[: len(self)], list(also))).tolist() if also else ()
         return found, {int(self._rows[place]): float(likeness[place]) for place in named}
+
+    def _likeness(self, vectors: Matrix) -> Matrix:
+        found: Matrix = np.empty((len(vectors), len(self)), dtype=np.float32)
+        step = _BLOCK if len(vectors) > 1 else len(self)
+        for begin in range(0, len(self), step):
+            block = slice(begin, min(begin + step, len(self)))
+            for vector, row in zip(vectors, found, strict=True):
+                np.dot(self._matrix[block], vector, out=row[block])
+        best: Matrix = found.max(axis=0)
+        return best

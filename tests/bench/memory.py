@@ -62,11 +62,28 @@ async def _learned(folder: Path, count: int, embeddings: str) -> Namespace:
     return memory
 
 
-async def _asked(memory: Namespace, chance: random.Random, asks: int) -> list[float]:
-    """Ask so many questions, one after the other; return how long each took, in seconds."""
+# What a player says before the question, in some 300 characters.
+TALK = {
+    "English": (
+        "We came back from the lighthouse an hour ago, wet to the bone, and nobody had lit a fire. The boy at the pier says "
+        "that he heard bells under the water again. I gave him a coin to keep quiet, and he laughed at me! Put your lamp down "
+        "and listen, for once. I have to know it before the ferry leaves."
+    ),
+    "Chinese": (
+        "我们一个时辰前才从灯塔回来，浑身湿透，屋里连火都没人生。栈桥上的孩子说他又听见水底下有钟声，我给了他一个铜板叫他别说出去，"
+        "他却冲着我笑。掌柜的，把灯放下，好好听我说一回。昨天夜里有人敲了三次后门，等我们开门出去，雪地上一个脚印也没有，"
+        "只留下半张烧过的地图。老船夫说那是他父亲画的，可他父亲淹死已经二十年了。我们凑了钱想再雇一条船，可是没有人肯去，"
+        "都说那座岛夜里会自己动。今天早上教堂的门是开着的，烛台少了一个，牧师不肯报官，也不肯让我们进去看。"
+        "我怀疑这里面有人在撒谎，你在这里住得最久，什么人你都认得。渡船开走以前我必须弄清楚这件事，请你仔细想一想再回答我。"
+    ),
+}
+
+
+async def _asked(memory: Namespace, chance: random.Random, asks: int, before: str = "") -> list[float]:
+    """Ask so many questions, one after the other, each after other talk; return how long each took, in seconds."""
     took = []
     for _ in range(asks):
-        question = f"Who {chance.choice(DOES)} {chance.choice(WHO)} {chance.choice(WHERE)}?"
+        question = f"{before}Who {chance.choice(DOES)} {chance.choice(WHO)} {chance.choice(WHERE)}?"
         began = time.perf_counter()
         found = await memory.recall(question, "bench/tavern")
         took.append(time.perf_counter() - began)
@@ -112,6 +129,7 @@ async def recall(run: Run) -> list[Figure]:
     cpu = time.process_time()
     took = await _asked(memory, chance, asks)
     asking = (time.process_time() - cpu) / asks
+    amid = {name: await _asked(memory, chance, asks, talk) for name, talk in TALK.items()}
     beside = {}
     for pause in (1.0, 0.0):
         async with _reloading(run, pause) as live:
@@ -140,6 +158,16 @@ async def recall(run: Run) -> list[Figure]:
                 how=f"{reloads} saves of {CHANNELS:,} channels went live meanwhile",
             )
             for pause, (seconds, reloads) in beside.items()
+        ),
+        *(
+            Figure(
+                "recall",
+                f"recall, p95, for a long message in {name}",
+                quantile(seconds, 0.95) * MS,
+                "ms",
+                how=f"{len(TALK[name])} characters before each question; p50 {quantile(seconds, 0.5) * MS:.1f} ms",
+            )
+            for name, seconds in amid.items()
         ),
         Figure("recall", "recall, CPU", asking * MS, "ms"),
         Figure("recall", "recall, p50", quantile(took, 0.5) * MS, "ms"),

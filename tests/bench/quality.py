@@ -16,7 +16,7 @@ from homunculus.memory.qmd_namespace import keywords
 from homunculus.model import MemorySpec, Note, QmdSpec
 from tests.bench.report import Figure, say
 from tests.bench.stage import Run
-from tests.quality import DEPTH, Ask, Found, Pair, asked, pairs, split
+from tests.quality import DEPTH, Ask, Found, Pair, amid, asked, pairs, split
 
 Engine = Callable[[Path, tuple[Pair, ...]], AbstractAsyncContextManager[Ask]]
 
@@ -149,4 +149,8 @@ async def quality(run: Run) -> list[Figure]:
                         f"{engine} does not find a fact by its own words: the figures would mean nothing"
                     )
                 figures += _figures(title, engine, wanted, await asked(wanted, ask))
+                if engine in ENGINES:
+                    amidst = amid(wanted)
+                    overall = _figures(title, f"{engine}, amid other talk", amidst, await asked(amidst, ask))[:1]
+                    figures += overall
     return figures
