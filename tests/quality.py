@@ -1,4 +1,4 @@
-"""How well questions find their facts: the checked-in sets, and what is counted on them. Never ranks anything itself."""
+"""How well questions find their facts: the checked-in sets, what is counted on them, and what the model alone would find."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from homunculus.memory.embed import embedder
 
 FOLDER = Path(__file__).parent / "data/memory"
 DEPTH = 10  # what an NPC recalls at most, unless its file says more; a fact further down counts as not found
@@ -53,6 +55,17 @@ def chinese(text: str) -> bool:
 def pairs(name: str) -> tuple[Pair, ...]:
     """Read a set: `questions` and `more`, on which the constants of the ranking were chosen, or `held_out`: never seen."""
     return tuple(Pair(**pair) for pair in json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
+
+
+def by_model(facts: Sequence[str]) -> Ask:
+    """Return the order of the embedding model and nothing else, of whole questions: what a memory has to better."""
+    matrix = embedder(facts)
+
+    async def ask(question: str) -> list[str]:
+        [vector] = embedder([question])
+        return [facts[number] for number in (matrix @ vector).argsort()[::-1][:DEPTH]]
+
+    return ask
 
 
 def amid(wanted: Sequence[Pair], around: int = 2) -> tuple[Pair, ...]:

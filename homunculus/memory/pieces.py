@@ -20,7 +20,7 @@ def pieces(text: str) -> list[str]:
     Neighbours that are short together are one piece.
     """
     found = [piece for sentence in _END.split(_ending(text)) if (piece := sentence.strip())]
-    sizes = [size(piece) for piece in found]
+    sizes = [sum(map(_size, piece)) for piece in found]
     while len(found) > MOST or (len(found) > 1 and min(sizes) < _LEAST):
         first = min(range(len(found) - 1), key=lambda place: sizes[place] + sizes[place + 1])
         found[first : first + 2] = [f"{found[first]} {found[first + 1]}"]
@@ -28,15 +28,15 @@ def pieces(text: str) -> list[str]:
     return found or [" "]
 
 
-def size(text: str) -> float:
-    """Return about how many tokens a text is."""
-    return sum(1.0 if letter >= _WIDE else 0.25 for letter in text)
+def _size(letter: str) -> float:
+    """Return about what part of a token a letter is."""
+    return 1.0 if letter >= _WIDE else 0.25
 
 
 def _ending(text: str) -> str:
     left = LENGTH
     for place in range(len(text) - 1, -1, -1):
-        left -= size(text[place])
+        left -= _size(text[place])
         if left < 0:
             return text[place + 1 :]
     return text

@@ -57,8 +57,8 @@ def asked(text: str, rows: Callable[[Sequence[str]], Sequence[int]], most: int) 
     telling = [word for word in dict.fromkeys(met) if word not in COMMON] or list(dict.fromkeys(met))
     pairs = [f"{one} {two}" for one, two in pairwise(met) if _ONE_ALONE.fullmatch(one) and _ONE_ALONE.fullmatch(two)]
     # The last words are the newest: what was said before them only colours them.
-    parts = [*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:])]
-    found = dict(zip(parts, rows([f'"{part}"' for part in parts]), strict=True)) if parts else {}
+    wanted = [*telling[-_MOST:], *dict.fromkeys(pairs[-_MOST:])]
+    found = dict(zip(wanted, rows([f'"{part}"' for part in wanted]), strict=True)) if wanted else {}
     taken: list[str] = []
     for part in sorted(found, key=lambda part: found[part]):
         if (most := most - found[part]) < 0:

@@ -80,7 +80,7 @@ TALK = {
 
 
 async def _asked(memory: Namespace, chance: random.Random, asks: int, before: str = "") -> list[float]:
-    """Ask so many questions, one after the other, each after other talk; return how long each took, in seconds."""
+    """Ask so many questions, one after the other, with `before` before each; return how long each took, in seconds."""
     took = []
     for _ in range(asks):
         question = f"{before}Who {chance.choice(DOES)} {chance.choice(WHO)} {chance.choice(WHERE)}?"

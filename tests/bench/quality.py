@@ -10,13 +10,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from homunculus.interfaces import Namespace
-from homunculus.memory import embed, qmd, sqlite
+from homunculus.memory import qmd, sqlite
 from homunculus.memory.program import COLLECTION, Qmd
 from homunculus.memory.qmd_namespace import keywords
 from homunculus.model import MemorySpec, Note, QmdSpec
 from tests.bench.report import Figure, say
 from tests.bench.stage import Run
-from tests.quality import DEPTH, Ask, Found, Pair, amid, asked, pairs, split
+from tests.quality import DEPTH, Ask, Found, Pair, amid, asked, by_model, pairs, split
 
 Engine = Callable[[Path, tuple[Pair, ...]], AbstractAsyncContextManager[Ask]]
 
@@ -52,16 +52,7 @@ def _by_words(folder: Path, wanted: tuple[Pair, ...]) -> AbstractAsyncContextMan
 
 @asynccontextmanager
 async def _model_alone(folder: Path, wanted: tuple[Pair, ...]) -> AsyncIterator[Ask]:
-    """The order of the embedding model and nothing else: what the fusion has to better."""
-    facts = [pair.fact for pair in wanted]
-    matrix = await asyncio.to_thread(embed.embedder, facts)
-
-    async def ask(question: str) -> list[str]:
-        [vector] = await asyncio.to_thread(embed.embedder, [question])
-        order = (matrix @ vector).argsort()[::-1]
-        return [facts[number] for number in order[:DEPTH]]
-
-    yield ask
+    yield by_model([pair.fact for pair in wanted])
 
 
 def _backend(folder: Path, wanted: tuple[Pair, ...]) -> AbstractAsyncContextManager[Ask]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from homunculus.interfaces import Namespace
-from homunculus.memory import embed, sqlite
+from homunculus.memory import sqlite
 from homunculus.model import MemorySpec, Note
-from tests.quality import DEPTH, Found, Pair, amid, asked, chinese, pairs, split
+from tests.quality import DEPTH, Found, Pair, amid, asked, by_model, chinese, pairs, split
 
 TUNED, MORE, HELD_OUT = pairs("questions"), pairs("more"), pairs("held_out")
 
@@ -69,14 +69,8 @@ async def test_meaning_finds_at_least_twice_what_words_alone_find(tmp_path: Path
 async def test_a_question_amid_other_talk_is_found_more_often_than_by_the_meaning_of_the_whole(
     wanted: Sequence[Pair], tmp_path: Path
 ) -> None:
-    facts, talk = [pair.fact for pair in wanted], amid(wanted)
-    matrix = embed.embedder(facts)
-
-    async def ask(question: str) -> list[str]:
-        [vector] = embed.embedder([question])
-        return [facts[number] for number in (matrix @ vector).argsort()[::-1][:DEPTH]]
-
-    whole, found = await asked(talk, ask), await measured(tmp_path, talk)
+    talk = amid(wanted)
+    whole, found = await asked(talk, by_model([pair.fact for pair in wanted])), await measured(tmp_path, talk)
     assert found.hit(3) >= 1.25 * whole.hit(3) > 0
     assert found.reciprocal > whole.reciprocal
 
