@@ -28,15 +28,15 @@ PLATFORMS = ("discord", "telegram", "slack", "twitch")
 PEOPLE = ("Kovach", "Agnes", "Mirren")  # who speak in the three places of a bot, in this order
 CROWD = 60  # so many that nobody meets the limit of answered turns a minute
 SAID = re.compile(r"\bsaid-\d+\b")
-HEARD = re.compile(r"(?P<who>\w+) heard (?P<names>(?:said-\d+ ?)+)")
+HEARD = re.compile(r"\b(?P<name>said-\d+)-heard-by-(?P<who>\w+)")  # no space in it: a long answer becomes several posts
 
 
 def echo(body: dict[str, Any]) -> str:
-    """Answer as whoever the system text names, with the name of every message of the turn."""
+    """Answer as whoever the system text names, to every message of the turn by its name."""
     system = next(message["content"] for message in body["messages"] if message["role"] == "system")
     who = re.search(r"^Name: (\w+)$", system, re.MULTILINE)
     assert who is not None, system
-    return f"{who[1]} heard {' '.join(SAID.findall(body['messages'][-1]['content']))}"
+    return " ".join(f"{name}-heard-by-{who[1]}" for name in SAID.findall(body["messages"][-1]["content"]))
 
 
 @dataclass(frozen=True)
@@ -306,13 +306,12 @@ class World:
 
     def judge(self) -> Verdict:
         """Hold what stands on the platforms against what was said."""
-        answers = [
-            (place, match)
+        named = [
+            (match["name"], place, match["who"])
             for place in {*self.said.values()}
             for text in place.account.posts(place)
             for match in HEARD.finditer(text)
         ]
-        named = [(name, place, match["who"]) for place, match in answers for name in match["names"].split()]
         times = Counter(name for name, _, _ in named)
         return Verdict(
             lost=tuple(name for name in self.said if name not in times),

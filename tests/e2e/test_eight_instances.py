@@ -18,6 +18,7 @@ from tests.e2e.eight import Account, Verdict, World
 from tests.e2e.serving import Serving, serving
 
 MESSAGES = 2000
+AT_ONCE = 80  # whose names are more than a post on Twitch holds
 NOTHING_WRONG = Verdict(lost=(), doubled=(), astray=(), impostors=())
 
 
@@ -81,6 +82,22 @@ async def test_two_thousand_messages_are_each_answered_once_by_the_right_charact
             assert await settled(world) == NOTHING_WRONG
             assert world.connects() == before
             assert (await server.get("/api/status"))["uncertain"] == []
+
+
+async def test_who_talk_while_an_answer_is_thought_are_all_answered_though_it_takes_two_posts(tmp_path: Path) -> None:
+    async with eight.world(tmp_path, seed=10) as world:
+        world.accounts = [account for account in world.accounts if account.platform == "twitch"][:1]
+        world.model.slow(0.5)
+        world.save()
+        async with serving(world.file) as server:
+            await up(world, server)
+            place = world.places()[0]
+            for _ in range(AT_ONCE):
+                world.speak(place)
+            await world.servers["twitch"].wait_for(lambda _: place.account.posts(place))
+            world.model.heal()
+            assert await settled(world, seconds=20) == NOTHING_WRONG
+            assert len(place.account.posts(place)) < AT_ONCE / 2  # most were answered together
 
 
 @pytest.mark.timeout(240)
